@@ -1,0 +1,10 @@
+// The public face of `lamella/checkpoint`: reading and writing checkpoints as they are stored.
+
+export { CheckpointError } from './error.js';
+export { openCheckpoint } from './checkpoint.js';
+export type { Checkpoint, OpenCheckpointOptions } from './checkpoint.js';
+export { hasNonFinite, toFloat32 } from './decode.js';
+export { readSafetensors, writeSafetensors } from './safetensors.js';
+export type { Safetensors, SafetensorsStream, WritableTensor } from './safetensors.js';
+export type { StoredTensor } from './stored.js';
+export type { ByteSource, Directory, DirectoryWriter } from '../platform/index.js';

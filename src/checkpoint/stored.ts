@@ -1,0 +1,36 @@
+// A tensor as a file holds it: its name, element type as the file spells it, shape, and a way to
+// get its bytes. The same for every file format. Nothing is decoded here (see `decode.ts`).
+
+import type { ByteSource } from '../platform/index.js';
+import { CheckpointError, quoted } from './error.js';
+
+export interface StoredTensor {
+  readonly name: string;
+  /** As the file spells it: 'F32', 'BF16', 'F8_E4M3', 'I64', … */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  /** The file that holds it. */
+  readonly file: string;
+  readonly byteLength: number;
+  /** All its bytes, little-endian, last axis fastest; the array belongs to the caller. */
+  read(): Promise<Uint8Array>;
+  /** `length` bytes from `offset` within the tensor: for tensors too large to hold in one piece. */
+  readRange(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** A tensor whose bytes lie at `start` of a source. */
+export function storedTensor(source: ByteSource, start: number, facts: Pick<StoredTensor, 'name' | 'dtype' | 'shape' | 'byteLength'>): StoredTensor {
+  const { name, byteLength } = facts;
+  return {
+    ...facts,
+    file: source.name,
+    read: () => source.read(start, byteLength),
+    async readRange(offset, length) {
+      const valid = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+      if (!valid || offset + length > byteLength) {
+        throw new CheckpointError(`${source.name}: cannot read ${length} bytes at ${offset} of tensor ${quoted(name)}, which has ${byteLength}`);
+      }
+      return source.read(start + offset, length);
+    },
+  };
+}

@@ -1,0 +1,9 @@
+// The platform in a browser (page or worker): no paths, no environment. Files come as the File
+// objects of a picker (see `memory.ts`) or over HTTP.
+
+import type { Platform } from './platform.js';
+
+export const browser: Platform = {
+  name: 'browser',
+  environment: () => undefined,
+};

@@ -38,12 +38,15 @@ export function elementBytes(spec: Spec): number {
   return (count / Q8_0_BLOCK) * Q8_0_BYTES;
 }
 
-/** Rows and columns of the scale table behind an FP8 matrix. */
-export function scaleGrid(spec: Spec): [rows: number, columns: number] | undefined {
+/** The scale table behind FP8 elements: each matrix (the last two axes) has its own rows x columns. */
+export function scaleGrid(spec: Spec): { matrices: number; rows: number; columns: number } | undefined {
   if (!spec.scaleBlock) return undefined;
-  const columns = spec.shape.at(-1) ?? 1;
-  const rows = elementCount(spec.shape) / columns;
-  return [Math.ceil(rows / spec.scaleBlock[0]), Math.ceil(columns / spec.scaleBlock[1])];
+  const [rows, columns] = [spec.shape.at(-2) ?? 1, spec.shape.at(-1) ?? 1];
+  return {
+    matrices: elementCount(spec.shape.slice(0, -2)),
+    rows: Math.ceil(rows / spec.scaleBlock[0]),
+    columns: Math.ceil(columns / spec.scaleBlock[1]),
+  };
 }
 
 /** Offset in bytes of the FP8 scale table: behind the elements, aligned to 4. */
@@ -54,7 +57,7 @@ export function scaleOffset(spec: Spec): number {
 /** All bytes that a tensor of this spec takes. */
 export function byteLength(spec: Spec): number {
   const grid = scaleGrid(spec);
-  return grid ? scaleOffset(spec) + grid[0] * grid[1] * 4 : elementBytes(spec);
+  return grid ? scaleOffset(spec) + grid.matrices * grid.rows * grid.columns * 4 : elementBytes(spec);
 }
 
 const bits = new DataView(new ArrayBuffer(4));

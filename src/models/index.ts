@@ -1,0 +1,6 @@
+// Model families and the registry that finds them.
+
+export { ConfigError, HfConfig } from './config.js';
+export { family } from './family.js';
+export type { Family } from './family.js';
+export { buildModel, families, familyOf } from './registry.js';

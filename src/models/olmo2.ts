@@ -1,0 +1,55 @@
+// OLMo 2 (arXiv:2501.00656): norms moved behind each sublayer, inside the residual, with none in
+// front; RMSNorm over the whole query and key projections before RoPE.
+//
+// T tokens, D model, N query heads, K key/value heads, H head width.
+
+import { attention, decoder, gatedMlp, kvCache, linear, mergeHeads, module, rmsNorm, rotary, splitHeads } from '../nn/index.js';
+import type { Step } from '../nn/index.js';
+import { add } from '../tensor/index.js';
+import type { Tensor } from '../tensor/index.js';
+import type { HfConfig } from './config.js';
+import { family } from './family.js';
+
+function config(hf: HfConfig) {
+  hf.require('hidden_act', 'silu');
+  hf.require('attention_bias', false);
+  hf.multiple('num_attention_heads', 'num_key_value_heads');
+  const [dim, heads] = [hf.int('hidden_size'), hf.int('num_attention_heads')];
+  return {
+    vocab: hf.int('vocab_size'), dim, layers: hf.int('num_hidden_layers'), hidden: hf.int('intermediate_size'),
+    heads, kvHeads: hf.int('num_key_value_heads', heads), headDim: dim / heads, context: hf.int('max_position_embeddings'),
+    eps: hf.num('rms_norm_eps'), rope: hf.rope(), tied: hf.bool('tie_word_embeddings', false),
+  };
+}
+type Config = ReturnType<typeof config>;
+
+const selfAttention = (c: Config) => module({
+  q_proj: linear(c.dim, c.heads * c.headDim),
+  k_proj: linear(c.dim, c.kvHeads * c.headDim),
+  v_proj: linear(c.dim, c.kvHeads * c.headDim),
+  o_proj: linear(c.heads * c.headDim, c.dim),
+  q_norm: rmsNorm(c.heads * c.headDim, c.eps),
+  k_norm: rmsNorm(c.kvHeads * c.headDim, c.eps),
+  rotary: rotary(c.headDim, c.rope, 'half'),
+  kv: kvCache([c.kvHeads, c.headDim], [c.kvHeads, c.headDim]),
+}, (m, x_TD: Tensor, step: Step) => {
+  const q_TNH = m.rotary(splitHeads(m.q_norm(m.q_proj(x_TD)), c.heads), step);
+  const k_TKH = m.rotary(splitHeads(m.k_norm(m.k_proj(x_TD)), c.kvHeads), step);
+  const past = step.append(m.kv, { k: k_TKH, v: splitHeads(m.v_proj(x_TD), c.kvHeads) });
+  return m.o_proj(mergeHeads(attention(q_TNH, past, { scale: c.headDim ** -0.5 })));
+});
+
+const block = (c: Config) => module({
+  self_attn: selfAttention(c),
+  post_attention_layernorm: rmsNorm(c.dim, c.eps),
+  mlp: gatedMlp(c.dim, c.hidden),
+  post_feedforward_layernorm: rmsNorm(c.dim, c.eps),
+}, (m, x_TD: Tensor, step: Step) => {
+  const h_TD = add(x_TD, m.post_attention_layernorm(m.self_attn(x_TD, step)));
+  return add(h_TD, m.post_feedforward_layernorm(m.mlp(h_TD)));
+});
+
+export const olmo2 = family('olmo2', ['olmo2'], config, (c) => decoder({
+  vocab: c.vocab, dim: c.dim, context: c.context, tied: c.tied,
+  layers: Array.from({ length: c.layers }, () => block(c)), norm: rmsNorm(c.dim, c.eps),
+}));

@@ -1,0 +1,56 @@
+// The seam between what is computed and where: a backend owns buffers and runs plain-data calls.
+//
+// Promises about order and time: `append`, `write` and `free` form one ordered stream; a backend
+// may start work whenever it likes, but what a call sees is what was written and appended before
+// it. `read` is the only asynchronous verb that waits for results. A call that fails poisons its
+// outputs: every later read of them (or of what was computed from them) rejects with the op, the
+// part path and the backend. Buffers are backed lazily: memory may appear at first use.
+
+import type { Spec } from './dtype.js';
+
+export type BufferId = number;
+
+/** One tensor as a call sees it. The buffer holds exactly `byteLength(spec)` bytes or more. */
+export interface Operand {
+  readonly buffer: BufferId;
+  readonly spec: Spec;
+}
+
+/** Constants of a call: numbers, strings, booleans, arrays of them. Nothing that varies by step. */
+export type Attrs = Readonly<Record<string, unknown>>;
+
+export interface Call {
+  readonly op: string;
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly Operand[];
+  readonly attrs: Attrs;
+  /** Which part of the model asked for it, for error messages: `layers.3.mlp.gate_proj`. */
+  readonly path: string;
+}
+
+/** A recorded list of calls. All that varies between replays lives in buffers (the step block). */
+export interface Plan {
+  replay(): void;
+  dispose(): void;
+}
+
+export interface Backend {
+  readonly name: string;
+  /** Whether `op` has a kernel here; false makes the caller use `compose`, or fail by name. */
+  supports(op: string, inputs: readonly Spec[], attrs: Attrs): boolean;
+  /** Announces how many bytes weights and KV will take; rejects with figures if they cannot fit. */
+  reserve(bytes: number): Promise<void>;
+  alloc(bytes: number): BufferId;
+  free(buffer: BufferId): void;
+  write(buffer: BufferId, offset: number, bytes: Uint8Array): void;
+  append(call: Call): void;
+  flush(): void;
+  read(buffer: BufferId, offset: number, byteCount: number): Promise<Uint8Array>;
+  /**
+   * Makes a plan of calls that were captured and not run. Buffers that calls write and that are
+   * not in `keep` are temporaries: the plan owns them from now on, and the caller must not free,
+   * read or write them. Everything else (weights, caches, step block) stays the caller's.
+   */
+  record(calls: readonly Call[], keep: readonly BufferId[]): Plan;
+  dispose(): void;
+}

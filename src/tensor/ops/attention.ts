@@ -1,0 +1,214 @@
+// attention: causal softmax attention of q [T, N, H] over the tokens of its own sequence.
+// Query head j reads key/value head floor(j / (N / K)). Values may be the first `valueDim`
+// columns of wider rows (MLA's latent rows are keys and values at once).
+//
+//   attention        keys and values are the step's own rows [T, K, H]: training and the oracle.
+//                    `starts` [T]: the row that holds position 0 of the token's sequence.
+//   paged_attention  they lie in pages [P, 64, K, H] found through `pageTable` [S, entries] and
+//                    the token's sequence `slots` [T]; slot -1 (padding) gives zeros.
+//
+// Token at position p sees positions max(0, p - window + 1) ... p with a window, those of its
+// own chunk of `chunk` tokens with a chunk, all from 0 otherwise. kv_append writes rows to pages.
+
+import { elementCount } from '../dtype.js';
+import type { Spec } from '../dtype.js';
+import { defineOp, shapeError } from '../op.js';
+import type { Cost, CostContext } from '../op.js';
+import { apply } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
+import type { View } from '../view.js';
+
+export const PAGE_TOKENS = 64;
+
+/** Which earlier tokens a layer sees. `{}`: all of them. */
+export interface Mask { readonly window?: number; readonly chunk?: number }
+export interface AttentionAttrs extends Mask { scale: number; valueDim: number }
+
+/** First position that the token at `position` sees. */
+export function firstVisible({ window, chunk }: Mask, position: number): number {
+  const byWindow = window ? position - window + 1 : 0;
+  const byChunk = chunk ? Math.floor(position / chunk) * chunk : 0;
+  return Math.max(0, byWindow, byChunk);
+}
+
+/** How many tokens the token at `position` attends to, itself included. */
+export function visibleTokens(mask: Mask, position: number): number {
+  return position + 1 - firstVisible(mask, position);
+}
+
+function inferAttention(name: string, inputs: readonly Spec[], { valueDim }: AttentionAttrs): Spec[] {
+  const [q, k, v] = inputs;
+  const [K, H] = k.shape.slice(-2);
+  const fits = q.shape.length === 3 && q.shape[2] === H && q.shape[1] % K === 0 && v.shape.at(-2) === K && valueDim <= (v.shape.at(-1) ?? 0);
+  if (!fits) shapeError(name, inputs, 'expected q [T, N, H] with N a multiple of the key heads and equal head sizes');
+  return [{ shape: [q.shape[0], q.shape[1], valueDim], dtype: 'f32' }];
+}
+
+/** Softmax weights of head n of token t over rows `rowOf(lo) ... rowOf(position)`. */
+function attentionWeights(q: Float32Array, at: number, keys: Float32Array, H: number, rows: readonly number[], scale: number): Float64Array {
+  const weights = new Float64Array(rows.length);
+  let [max, sum] = [-Infinity, 0];
+  for (let j = 0; j < rows.length; j++) {
+    let dot = 0;
+    for (let i = 0; i < H; i++) dot += q[at + i] * keys[rows[j] + i];
+    weights[j] = dot * scale;
+    max = Math.max(max, weights[j]);
+  }
+  for (let j = 0; j < rows.length; j++) sum += weights[j] = Math.exp(weights[j] - max);
+  for (let j = 0; j < rows.length; j++) weights[j] /= sum;
+  return weights;
+}
+
+/** The loops that both forms share; `rowOf(t, position)` finds a token's row, or -1 for padding. */
+function attend(q: View, k: View, v: View, out: View, positions: Int32Array, attrs: AttentionAttrs, rowOf: (t: number, position: number) => number): void {
+  const [T, N, H] = q.spec.shape;
+  const K = k.spec.shape.at(-2) ?? 1;
+  const V = v.rowLength;
+  const [query, keys, values, to] = [q.f32, k.toFloat32(), v.toFloat32(), out.f32];
+  const D = attrs.valueDim;
+  for (let t = 0; t < T; t++) {
+    if (rowOf(t, positions[t]) < 0) { to.fill(0, t * N * D, (t + 1) * N * D); continue; }
+    const tokens: number[] = [];
+    for (let p = firstVisible(attrs, positions[t]); p <= positions[t]; p++) tokens.push(rowOf(t, p));
+    for (let n = 0; n < N; n++) {
+      const head = Math.floor((n * K) / N);
+      const weights = attentionWeights(query, (t * N + n) * H, keys, H, tokens.map((row) => (row * K + head) * H), attrs.scale);
+      const sums = new Float64Array(D);
+      for (let j = 0; j < tokens.length; j++) {
+        const base = (tokens[j] * K + head) * V;
+        for (let d = 0; d < D; d++) sums[d] += weights[j] * values[base + d];
+      }
+      to.set(sums, (t * N + n) * D);
+    }
+  }
+}
+
+function attentionCost([q, k]: readonly Spec[], attrs: AttentionAttrs, { contextLength }: CostContext): Cost {
+  const [T, N, H] = q.shape;
+  const K = k.shape.at(-2) ?? 1;
+  let [pairs, reach] = [0, 0];
+  for (let t = 0; t < T; t++) {
+    const seen = visibleTokens(attrs, Math.max(0, contextLength - T + t));
+    pairs += seen;
+    reach = Math.max(reach, seen);
+  }
+  const bytesPerRow = (k.dtype === 'f32' ? 4 : 2) * K * (H + attrs.valueDim);
+  return { flops: 2 * pairs * N * (H + attrs.valueDim), bytesRead: elementCount(q.shape) * 4 + reach * bytesPerRow, bytesWritten: T * N * attrs.valueDim * 4 };
+}
+
+defineOp<AttentionAttrs>({
+  name: 'attention',
+  infer: (inputs, attrs) => inferAttention('attention', inputs, attrs),
+  reference([q, k, v, positions, starts], [out], attrs) {
+    const first = starts.i32;
+    attend(q, k, v, out, positions.i32, attrs, (t, position) => first[t] + position);
+  },
+  saves: { inputs: [0, 1, 2, 3, 4] },
+  vjp(saved, [dy], attrs) {
+    if (!dy) return [];
+    const inputs = [0, 1, 2, 3, 4].map((i) => saved.input(i));
+    return [...apply('attention_grad', [...inputs, dy], { ...attrs }), null, null];
+  },
+  cost: attentionCost,
+});
+
+defineOp<AttentionAttrs>({
+  name: 'attention_grad',
+  infer: ([q, k, v]) => [q, k, v].map((spec) => ({ shape: spec.shape, dtype: 'f32' as const })),
+  reference([q, k, v, positions, starts, dout], [dq, dk, dv], attrs) {
+    const [T, N, H] = q.spec.shape;
+    const K = k.spec.shape[1];
+    const [V, D] = [v.rowLength, attrs.valueDim];
+    const [query, keys, values, grad] = [q.f32, k.f32, v.f32, dout.f32];
+    const sums = { q: new Float64Array(query.length), k: new Float64Array(keys.length), v: new Float64Array(values.length) };
+    for (let t = 0; t < T; t++) for (let n = 0; n < N; n++) {
+      const head = Math.floor((n * K) / N);
+      const position = positions.i32[t];
+      const rows: number[] = [];
+      for (let p = firstVisible(attrs, position); p <= position; p++) rows.push((starts.i32[t] + p) * K + head);
+      const at = (t * N + n) * H;
+      const weights = attentionWeights(query, at, keys, H, rows.map((row) => row * H), attrs.scale);
+      const dWeights = rows.map((row, j) => {
+        let dot = 0;
+        for (let d = 0; d < D; d++) {
+          const g = grad[(t * N + n) * D + d];
+          dot += g * values[row * V + d];
+          sums.v[row * V + d] += weights[j] * g;
+        }
+        return dot;
+      });
+      const mean = dWeights.reduce((sum, d, j) => sum + d * weights[j], 0);
+      rows.forEach((row, j) => {
+        const dScore = weights[j] * (dWeights[j] - mean) * attrs.scale;
+        for (let i = 0; i < H; i++) {
+          sums.q[at + i] += dScore * keys[row * H + i];
+          sums.k[row * H + i] += dScore * query[at + i];
+        }
+      });
+    }
+    dq.f32.set(sums.q);
+    dk.f32.set(sums.k);
+    dv.f32.set(sums.v);
+  },
+  cost: (inputs, attrs, context) => {
+    const forward = attentionCost(inputs, attrs, context);
+    return { ...forward, flops: forward.flops * 2.5 };
+  },
+});
+
+defineOp<AttentionAttrs>({
+  name: 'paged_attention',
+  infer: (inputs, attrs) => inferAttention('paged_attention', inputs, attrs),
+  reference([q, k, v, positions, slots, pageTable], [out], attrs) {
+    const [slot, table, entries] = [slots.i32, pageTable.i32, pageTable.rowLength];
+    attend(q, k, v, out, positions.i32, attrs, (t, position) => slot[t] < 0 ? -1 : pagedRow(table, entries, slot[t], position));
+  },
+  cost: attentionCost,
+});
+
+defineOp({
+  name: 'kv_append',
+  effect: true,
+  infer(inputs) {
+    const [store, rows, positions, slots] = inputs;
+    const fits = store.shape.length === 4 && store.shape[1] === PAGE_TOKENS && rows.shape.length === 3
+      && store.shape[2] === rows.shape[1] && store.shape[3] === rows.shape[2] && positions.shape[0] === rows.shape[0] && slots.shape[0] === rows.shape[0];
+    if (!fits) shapeError('kv_append', inputs, `expected store [P, ${PAGE_TOKENS}, K, H] and rows [T, K, H]`);
+    return [];
+  },
+  reference([store, rows, positions, slots, pageTable]) {
+    const width = rows.spec.shape[1] * rows.spec.shape[2];
+    const [to, from, at, slot, table] = [store.f32, rows.f32, positions.i32, slots.i32, pageTable.i32];
+    for (let t = 0; t < slot.length; t++) {
+      if (slot[t] < 0) continue;
+      const row = pagedRow(table, pageTable.rowLength, slot[t], at[t]);
+      to.set(from.subarray(t * width, (t + 1) * width), row * width);
+    }
+  },
+  cost([, rows]) {
+    const bytes = elementCount(rows.shape) * 4;
+    return { flops: 0, bytesRead: bytes, bytesWritten: bytes };
+  },
+});
+
+/** The row of a token in the page store; fails loudly where the page was freed or never given. */
+function pagedRow(table: Int32Array, entries: number, slot: number, position: number): number {
+  const page = table[slot * entries + Math.floor(position / PAGE_TOKENS)];
+  if (!(page >= 0)) throw new RangeError(`no page for position ${position} of slot ${slot}`);
+  return page * PAGE_TOKENS + (position % PAGE_TOKENS);
+}
+
+/** Attention over the step's own rows. */
+export function rowAttention(q: Tensor, k: Tensor, v: Tensor, positions: Tensor, starts: Tensor, attrs: AttentionAttrs): Tensor {
+  return apply('attention', [q, k, v, positions, starts], { ...attrs })[0];
+}
+
+/** Attention over paged storage. */
+export function pagedAttention(q: Tensor, k: Tensor, v: Tensor, positions: Tensor, slots: Tensor, pageTable: Tensor, attrs: AttentionAttrs): Tensor {
+  return apply('paged_attention', [q, k, v, positions, slots, pageTable], { ...attrs })[0];
+}
+
+/** Writes the rows of this step's tokens into their pages. */
+export function kvAppend(store: Tensor, rows: Tensor, positions: Tensor, slots: Tensor, pageTable: Tensor): void {
+  apply('kv_append', [store, rows, positions, slots, pageTable]);
+}

@@ -1,0 +1,121 @@
+// Reverse-mode differentiation over a tape of applied ops.
+//
+// Gradients are keyed by tensor, never by buffer, so that views of one buffer do not collide; a
+// reshape is an entry of its own. The tape keeps alive exactly what each op's `saves` names.
+// An op without `vjp` is differentiated through its composition, recomputed on the way back.
+
+import type { Attrs } from './backend.js';
+import type { Op, Saved } from './op.js';
+import { add } from './ops/add.js';
+import { withTape, withoutTape } from './tape-state.js';
+import type { Recorder } from './tape-state.js';
+import { reshape, Tensor } from './tensor.js';
+
+interface OpEntry { kind: 'op'; op: Op; inputs: readonly Tensor[]; outputs: readonly Tensor[]; attrs: Attrs; kept: Tensor[] }
+interface ReshapeEntry { kind: 'reshape'; input: Tensor; output: Tensor }
+
+export class Tape implements Recorder {
+  private entries: (OpEntry | ReshapeEntry)[] = [];
+
+  record(op: Op, inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: Attrs): void {
+    const recompute = !op.vjp && op.compose;
+    const kept = recompute ? [...inputs] : [
+      ...(op.saves?.inputs ?? []).filter((i) => i < inputs.length).map((i) => inputs[i]),
+      ...(op.saves?.outputs ?? []).map((i) => outputs[i]),
+    ];
+    for (const tensor of kept) tensor.retain();
+    this.entries.push({ kind: 'op', op, inputs, outputs, attrs, kept });
+  }
+
+  recordReshape(input: Tensor, output: Tensor): void {
+    this.entries.push({ kind: 'reshape', input, output });
+  }
+
+  /**
+   * Gradients with respect to `wanted`, given those of `outputs` (null: none); null where nothing
+   * depends on one. Consumes the tape. The results belong to the caller's scope.
+   */
+  backward(outputs: readonly Tensor[], seeds: readonly (Tensor | null)[], wanted: readonly Tensor[]): (Tensor | null)[] {
+    const needed = this.dependents(wanted);
+    const gradients = new Map<Tensor, Tensor>();
+    outputs.forEach((output, i) => { const seed = seeds[i]; if (seed) gradients.set(output, seed); });
+    try {
+      withoutTape(() => {
+        for (const entry of this.entries.toReversed()) step(entry, gradients, needed);
+      });
+      return wanted.map((tensor) => gradients.get(tensor) ?? null);
+    } finally {
+      this.dispose();
+    }
+  }
+
+  /** Lets go of everything the tape keeps alive. */
+  dispose(): void {
+    for (const entry of this.entries) if (entry.kind === 'op') for (const tensor of entry.kept) tensor.release();
+    this.entries = [];
+  }
+
+  /** Every tensor that depends on one of `wanted`: only these get gradients. */
+  private dependents(wanted: readonly Tensor[]): Set<Tensor> {
+    const set = new Set(wanted);
+    for (const entry of this.entries) {
+      if (entry.kind === 'reshape') { if (set.has(entry.input)) set.add(entry.output); }
+      else if (entry.inputs.some((t) => set.has(t))) for (const out of entry.outputs) set.add(out);
+    }
+    return set;
+  }
+}
+
+function step(entry: OpEntry | ReshapeEntry, gradients: Map<Tensor, Tensor>, needed: ReadonlySet<Tensor>): void {
+  if (entry.kind === 'reshape') {
+    const dy = gradients.get(entry.output);
+    if (dy && needed.has(entry.input)) accumulate(gradients, entry.input, reshape(dy, entry.input.shape));
+    return;
+  }
+  const cotangents = entry.outputs.map((out) => gradients.get(out) ?? null);
+  if (cotangents.every((dy) => dy === null) || !entry.inputs.some((t) => needed.has(t))) return;
+  const results = entry.op.vjp ? entry.op.vjp(savedOf(entry, needed), cotangents, entry.attrs) : throughComposition(entry, cotangents);
+  entry.inputs.forEach((input, i) => {
+    const dx = results[i];
+    if (dx && needed.has(input)) accumulate(gradients, input, dx);
+  });
+}
+
+function accumulate(gradients: Map<Tensor, Tensor>, of: Tensor, dx: Tensor): void {
+  const before = gradients.get(of);
+  gradients.set(of, before ? add(before, dx) : dx);
+}
+
+function savedOf(entry: OpEntry, needed: ReadonlySet<Tensor>): Saved {
+  const { op, inputs, outputs } = entry;
+  const pick = (from: readonly Tensor[], names: readonly number[] | undefined, index: number, what: string) => {
+    if (!names?.includes(index)) throw new Error(`${op.name}: its gradient asks for ${what} ${index}, which it does not save`);
+    return from[index];
+  };
+  return {
+    input: (i) => pick(inputs, op.saves?.inputs, i, 'input'),
+    output: (i) => pick(outputs, op.saves?.outputs, i, 'output'),
+    needs: (i) => needed.has(inputs[i]),
+    inputSpecs: inputs.map((t) => t.spec),
+  };
+}
+
+function throughComposition(entry: OpEntry, cotangents: readonly (Tensor | null)[]): (Tensor | null)[] {
+  const { op, inputs, attrs } = entry;
+  const { compose } = op;
+  if (!compose) throw new Error(`${op.name} has no gradient`);
+  const inner = new Tape();
+  const outputs = withTape(inner, () => compose(inputs, attrs));
+  return inner.backward(outputs, cotangents, inputs);
+}
+
+/** Runs `body` under a new tape and returns its result with the tape. */
+export function recordTape<T>(body: () => T): { result: T; tape: Tape } {
+  const tape = new Tape();
+  try {
+    return { result: withTape(tape, body), tape };
+  } catch (error) {
+    tape.dispose();
+    throw error;
+  }
+}

@@ -1,0 +1,15 @@
+/**
+ * `lamella/tokenizer`: text to ids and back, chats to text, for the published vocabularies.
+ */
+export { tokenizerFromFiles } from './load.js';
+export { createTokenizer } from './tokenizer.js';
+export type { DecodeOptions, EncodeOptions, Tokenizer, TokenizerParts } from './tokenizer.js';
+export { tokenizerFileNames } from './files.js';
+export type { TextFiles } from './files.js';
+export { StopMatcher } from './stop_matcher.js';
+export { vocabularyFromJson } from './hub_json.js';
+export { namedTemplates } from './chat_template.js';
+export { parseTokenizerConfig } from './config.js';
+export type { ChatMessage, ChatTemplateOptions, NamedTemplates } from './chat_template.js';
+export type { TokenizerConfig } from './config.js';
+export type { AddedToken, TextStream, Vocabulary } from './vocabulary.js';

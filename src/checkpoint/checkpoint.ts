@@ -8,6 +8,7 @@ import { CheckpointError, quoted } from './error.js';
 import { chooseWeights, WEIGHTS, WEIGHTS_INDEX } from './files.js';
 import { isObject, parseObject, refusePrototypeKey } from './json.js';
 import type { JsonObject } from './json.js';
+import { inParallel } from './parallel.js';
 import { readSafetensors } from './safetensors.js';
 import type { Safetensors } from './safetensors.js';
 import type { StoredTensor } from './stored.js';
@@ -140,24 +141,4 @@ export async function readObject(directory: Directory, fileName: string, maxByte
   } finally {
     await source.close();
   }
-}
-
-/** Runs the action over all items, at most `limit` at a time; waits for those running before it rejects. */
-export async function inParallel<T>(items: readonly T[], limit: number, action: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  let failed = false;
-  const worker = async (): Promise<void> => {
-    for (const item of queue) {
-      if (failed) return;
-      try {
-        await action(item);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  const results = await Promise.allSettled(Array.from({ length: Math.min(limit, items.length) }, worker));
-  const first = results.find((result) => result.status === 'rejected');
-  if (first) throw first.reason;
 }

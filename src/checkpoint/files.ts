@@ -23,6 +23,11 @@ export function isSmallFile(name: string): boolean {
 
 const isIndex = (name: string): boolean => name.endsWith('.safetensors.index.json');
 const isWeights = (name: string): boolean => name.endsWith('.safetensors');
+/** Weights, or the index of their shards. */
+export function isWeightFile(name: string): boolean {
+  return isWeights(name) || isIndex(name);
+}
+
 /** A part of a sharded checkpoint, as transformers numbers them. */
 export const isShard = (name: string): boolean => /-\d{5,}-of-\d{5,}\.safetensors$/.test(name);
 
@@ -48,7 +53,8 @@ export function chooseWeights(names: readonly string[], where: string): WeightFi
   throw new CheckpointError(`${where} has no ${WEIGHTS} or ${WEIGHTS_INDEX}${instead}`);
 }
 
-function someOf(names: readonly string[]): string {
+/** A list of names for an error message. */
+export function someOf(names: readonly string[]): string {
   const shown = names.slice(0, 3).map((name) => quoted(name).slice(1, -1)).join(', ');
   return names.length > 3 ? `${shown} and ${names.length - 3} more` : shown;
 }

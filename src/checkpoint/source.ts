@@ -1,0 +1,99 @@
+// What a person may give as "the model", made into a directory: a path, a hub id, a web address,
+// files of a file picker. Nothing is loaded here.
+
+import { blobDirectory, platform } from '../platform/index.js';
+import type { Directory, LocalFiles } from '../platform/index.js';
+import { CheckpointError, quoted, reasonOf } from './error.js';
+import { isShard } from './files.js';
+import { openHubRepository } from './hub.js';
+import type { HubOptions } from './hub.js';
+import { hubEndpoint, isHubId } from './hub-api.js';
+import { httpDirectory, isHttpUrl } from './http.js';
+
+/** A path, hub id or URL; a directory as it is; or the files of a file picker. */
+export type CheckpointSource = string | Directory | Blob | Iterable<Blob> | ArrayLike<Blob>;
+
+/**
+ * Finds the directory that a source stands for:
+ * a path that exists (a single .safetensors file: its directory, with no other weights), else a hub
+ * id (`owner/name` or a bare name), a hub page or another http(s) address, or files.
+ * Rejects with one CheckpointError that says what was tried.
+ */
+export async function resolveSource(source: CheckpointSource, options: HubOptions = {}): Promise<Directory> {
+  if (typeof source === 'string') return resolveText(source, options);
+  if (isDirectory(source)) return source;
+  const blobs = source instanceof Blob ? [source] : Array.from(source);
+  if (blobs.length === 0) throw new CheckpointError('no files were given');
+  if (blobs.length === 1) refuseGguf((blobs[0] as Partial<File>).name ?? '');
+  try {
+    return blobDirectory(blobs);
+  } catch (error) {
+    throw new CheckpointError(reasonOf(error), { cause: error });
+  }
+}
+
+function isDirectory(source: object): source is Directory {
+  return 'open' in source && 'list' in source;
+}
+
+async function resolveText(source: string, options: HubOptions): Promise<Directory> {
+  if (isHttpUrl(source)) return resolveUrl(source, options);
+  refuseGguf(source);
+  const { files } = await platform();
+  const found = await files?.stat(source);
+  if (files && found?.kind === 'directory') return files.openDirectory(source);
+  if (files && found) return fileAsDirectory(files, source);
+  const tried = files ? `there is no file or directory ${quoted(source)}` : 'a browser has no paths';
+  if (!isHubId(source)) throw new CheckpointError(`${tried}, and ${quoted(source)} is not a hub id (owner/name) or a URL`);
+  try {
+    return await openHubRepository(source, options);
+  } catch (error) {
+    const unknown = error instanceof CheckpointError && (error.status === 401 || error.status === 404);
+    throw unknown ? new CheckpointError(`${tried}; as a hub id, ${error.message}`, { cause: error, status: error.status }) : error;
+  }
+}
+
+async function resolveUrl(url: string, options: HubOptions): Promise<Directory> {
+  const { pathname } = new URL(url);
+  refuseGguf(pathname);
+  const endpoint = `${await hubEndpoint()}/`;
+  if (url.startsWith(endpoint)) {
+    // A model's page, as copied from the address bar; other addresses there are plain files.
+    const [, id, revision] = /^([^/]+\/[^/]+?)(?:\/tree\/(.+?))?\/?$/.exec(decodeURIComponent(pathname.slice(new URL(endpoint).pathname.length))) ?? [];
+    if (id && isHubId(id)) return openHubRepository(id, { ...options, revision: options.revision ?? revision });
+  }
+  const { signal, attempts, retryDelay } = options;
+  const file = fileIn(pathname);
+  if (!file) return httpDirectory(url, { signal, attempts, retryDelay });
+  const folder = new URL(url);
+  folder.pathname = pathname.slice(0, -file.length);
+  return onlyWeights(httpDirectory(folder.href, { signal, attempts, retryDelay }), decodeURIComponent(file), url);
+}
+
+/** The file name of a path that ends in .safetensors. */
+function fileIn(path: string): string | undefined {
+  return /[^/\\]+\.safetensors$/.exec(path)?.[0];
+}
+
+async function fileAsDirectory(files: LocalFiles, path: string): Promise<Directory> {
+  const absolute = files.absolute(path);
+  const file = fileIn(absolute);
+  if (!file) throw new CheckpointError(`${path} is not a directory or a .safetensors file`);
+  return onlyWeights(await files.openDirectory(absolute.slice(0, -file.length)), file, path);
+}
+
+/** A directory as if the given weight file were the only one in it. */
+function onlyWeights(directory: Directory, file: string, name: string): Directory {
+  if (isShard(file)) throw new CheckpointError(`${name} is one shard of a checkpoint; give its directory`);
+  const hidden = (other: string): boolean => /\.safetensors(\.index\.json)?$/.test(other) && other !== file;
+  return {
+    name,
+    list: async () => [...new Set([...(await directory.list()).filter((other) => !hidden(other)), file])].sort(),
+    open: async (fileName) => (hidden(fileName) ? undefined : directory.open(fileName)),
+    close: () => directory.close(),
+  };
+}
+
+function refuseGguf(name: string): void {
+  if (/\.gguf$/i.test(name)) throw new CheckpointError(`${name}: GGUF files are not supported yet, give a checkpoint in safetensors`);
+}

@@ -1,0 +1,23 @@
+// Backends by name, loaded on use.
+
+import type { Backend } from '../tensor/index.js';
+
+export type BackendName = 'reference';
+
+export interface BackendOptions {
+  /** Worker threads, where the backend has them. */
+  readonly threads?: number;
+}
+
+const load: Readonly<Record<BackendName, (options: BackendOptions) => Promise<Backend>>> = {
+  reference: async () => (await import('../backends/reference/index.js')).createBackend(),
+};
+
+export const backendNames = Object.keys(load) as readonly BackendName[];
+
+/** Creates a backend; 'auto' takes the one that runs every op today. */
+export async function createBackend(name: BackendName | 'auto', options: BackendOptions = {}): Promise<Backend> {
+  const create = load[name === 'auto' ? 'reference' : name];
+  if (!create) throw new Error(`unknown backend '${name}'; known are auto, ${backendNames.join(', ')}`);
+  return create(options);
+}

@@ -1,0 +1,12 @@
+// Running a model: weights, pages, steps, replayed plans.
+
+export { backendNames, createBackend } from './backends.js';
+export type { BackendName } from './backends.js';
+export { Engine } from './engine.js';
+export type { EngineOptions, Traced } from './engine.js';
+export { Runner } from './runner.js';
+export type { StepRequest, WantedLogits } from './runner.js';
+export { assemble, savedType, saveWeights, storedParts } from './save.js';
+export { Sequence } from './sequence.js';
+export { planBinding, WeightsError } from './weights.js';
+export type { BindOptions, LoadProgress, WeightFormat } from './weights.js';

@@ -1,0 +1,176 @@
+// Runs steps: lays the new tokens of several sequences end to end, prepares pages and the step
+// block, runs the model, and reads the wanted logits. Steps in which every sequence adds one token
+// are recorded once per power-of-two count and then replayed.
+
+import type { Decoder } from '../nn/index.js';
+import { fuse, scope } from '../tensor/index.js';
+import type { Device, Plan, Tensor } from '../tensor/index.js';
+import { KvPages } from './pages.js';
+import { Sequence } from './sequence.js';
+import { StepBlock } from './step.js';
+import type { StepContents, StepShape } from './step.js';
+import { PAGE_TOKENS } from '../tensor/index.js';
+
+/** Which logits a step should return for a sequence: of its last new token, of all, or none. */
+export type WantedLogits = 'last' | 'all' | 'none';
+
+export interface StepRequest { readonly sequence: Sequence; readonly tokens: readonly number[]; readonly logits?: WantedLogits }
+
+interface Recorded { readonly block: StepBlock; readonly plan: Plan; readonly logits: Tensor; readonly generation: number }
+
+export class Runner {
+  readonly kv: KvPages;
+  private readonly sequences = new Set<Sequence>();
+  private readonly plans = new Map<number, Recorded>();
+  /** Counters that tests and `bench` read. */
+  readonly counts = { steps: 0, replays: 0, recorded: 0 };
+
+  constructor(readonly device: Device, readonly decoder: Decoder, readonly contextLength: number, private readonly replay = true) {
+    this.kv = new KvPages(device, decoder);
+  }
+
+  sequence(): Sequence {
+    const sequence = new Sequence(this.kv, (gone) => this.sequences.delete(gone));
+    this.sequences.add(sequence);
+    return sequence;
+  }
+
+  /**
+   * Appends tokens to sequences in one pass. Returns, per request, the wanted logits row by row
+   * ([rows * vocabulary]; empty for 'none').
+   */
+  async step(requests: readonly StepRequest[]): Promise<Float32Array[]> {
+    for (const { sequence, tokens } of requests) {
+      sequence.check();
+      this.checkTokens(tokens, sequence.length);
+      if (tokens.length + sequence.length === sequence.cached) throw new RangeError('a step needs at least one new token per sequence');
+    }
+    if (new Set(requests.map((r) => r.sequence)).size !== requests.length) throw new Error('a sequence can appear once in a step');
+    const before = requests.map(({ sequence }) => ({ length: sequence.length, cached: sequence.cached }));
+    try {
+      for (const { sequence, tokens } of requests) sequence.tokens.push(...tokens);
+      return await this.run(requests);
+    } catch (error) {
+      requests.forEach(({ sequence }, i) => { sequence.tokens.length = before[i].length; sequence.cached = before[i].cached; });
+      throw error;
+    }
+  }
+
+  /** Ids must be of the vocabulary and fit the context. */
+  checkTokens(tokens: readonly number[], already = 0): void {
+    const { vocab } = this.decoder.frame;
+    const bad = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= vocab);
+    if (bad !== undefined) throw new RangeError(`token id ${bad} is not in the vocabulary (0 to ${vocab - 1})`);
+    if (already + tokens.length > this.contextLength) throw new RangeError(`${already + tokens.length} tokens are more than the context of ${this.contextLength}`);
+  }
+
+  dispose(): void {
+    for (const sequence of [...this.sequences]) sequence.dispose();
+    this.dropPlans();
+    this.kv.dispose();
+  }
+
+  private async run(requests: readonly StepRequest[]): Promise<Float32Array[]> {
+    this.counts.steps++;
+    for (const { sequence } of requests) {
+      this.kv.groups.forEach((group, i) => group.extend(sequence.lists[i], sequence.cached, sequence.length));
+    }
+    const contents = layOut(requests, this.kv);
+    const single = requests.every(({ sequence, logits = 'last' }) => sequence.length - sequence.cached === 1 && logits === 'last');
+    const logits = this.replay && single ? await this.replayed(contents) : await this.once(contents, requests.length);
+    for (const { sequence } of requests) {
+      sequence.cached = sequence.length;
+      this.kv.groups.forEach((group, i) => group.forget(sequence.lists[i], sequence.length));
+    }
+    return split(logits, requests, this.decoder.frame.vocab);
+  }
+
+  private async once(contents: StepContents, sequences: number): Promise<Float32Array> {
+    if (contents.rows.length === 0) {
+      // Only the cache is wanted: one row is computed, none is read.
+      await this.compute({ ...contents, rows: [0] }, sequences);
+      return new Float32Array(0);
+    }
+    return this.compute(contents, sequences);
+  }
+
+  private async compute(contents: StepContents, sequences: number): Promise<Float32Array> {
+    const block = new StepBlock(this.device, this.kv, { tokens: contents.tokens.length, sequences, rows: contents.rows.length, pages: this.pagesPerSequence });
+    try {
+      block.write(contents);
+      const logits = scope(() => this.decoder(block)).retain();
+      try {
+        return await logits.toFloat32();
+      } finally {
+        logits.release();
+      }
+    } finally {
+      block.dispose();
+    }
+  }
+
+  private async replayed(contents: StepContents): Promise<Float32Array> {
+    const bucket = 2 ** Math.ceil(Math.log2(contents.tokens.length));
+    const recorded = this.recorded(bucket);
+    recorded.block.write(contents);
+    recorded.plan.replay();
+    this.counts.replays++;
+    return recorded.logits.toFloat32();
+  }
+
+  private recorded(bucket: number): Recorded {
+    const found = this.plans.get(bucket);
+    if (found?.generation === this.kv.generation) return found;
+    if (found) this.dropPlan(bucket, found);
+    const shape: StepShape = { tokens: bucket, sequences: bucket, rows: bucket, pages: this.pagesPerSequence };
+    const block = new StepBlock(this.device, this.kv, shape);
+    const { result: logits, capture } = this.device.capture(() => scope(() => this.decoder(block)).retain());
+    const { backend } = this.device;
+    const keep = [logits.storage.id];
+    const calls = fuse(capture.calls, keep, (call) => backend.supports(call.op, call.inputs.map((i) => i.spec), call.attrs));
+    const recorded = { block, logits, plan: backend.record(calls, keep), generation: this.kv.generation };
+    this.plans.set(bucket, recorded);
+    this.counts.recorded++;
+    return recorded;
+  }
+
+  private get pagesPerSequence(): number {
+    return Math.ceil(this.contextLength / PAGE_TOKENS);
+  }
+
+  private dropPlans(): void {
+    for (const [bucket, recorded] of this.plans) this.dropPlan(bucket, recorded);
+  }
+
+  private dropPlan(bucket: number, { plan, block, logits }: Recorded): void {
+    plan.dispose();
+    block.dispose();
+    logits.release();
+    this.plans.delete(bucket);
+  }
+}
+
+/** The step's int32 contents: all tokens that the caches do not hold yet, sequence after sequence. */
+function layOut(requests: readonly StepRequest[], kv: KvPages): StepContents {
+  const [tokens, positions, slots, rows]: number[][] = [[], [], [], []];
+  requests.forEach(({ sequence, tokens: added, logits = 'last' }, slot) => {
+    for (let p = sequence.cached; p < sequence.length; p++) {
+      const isNew = p >= sequence.length - added.length;
+      if ((logits === 'all' && isNew) || (logits === 'last' && p === sequence.length - 1)) rows.push(tokens.length);
+      tokens.push(sequence.tokens[p]);
+      positions.push(p);
+      slots.push(slot);
+    }
+  });
+  return { tokens, positions, slots, rows, pages: kv.groups.map((_, g) => requests.map(({ sequence }) => sequence.lists[g])) };
+}
+
+/** Cuts the step's logits into one array per request. */
+function split(logits: Float32Array, requests: readonly StepRequest[], vocab: number): Float32Array[] {
+  let row = 0;
+  return requests.map(({ tokens, logits: wanted = 'last' }) => {
+    const count = wanted === 'none' ? 0 : wanted === 'last' ? 1 : tokens.length;
+    row += count;
+    return logits.slice((row - count) * vocab, row * vocab);
+  });
+}

@@ -1,0 +1,236 @@
+// Binds a checkpoint's tensors to a model's parameters.
+//
+// Driven by the stored tensors, in file order, so that every byte is read once and at most one
+// matrix is in memory beside the weights themselves. What a parameter is made of (slices,
+// transposed matrices, one tensor per expert) is declared by the family; here it is only obeyed.
+
+import { hasNonFinite, toFloat32 } from '../checkpoint/index.js';
+import { encodeFloat32 } from '../checkpoint/encode.js';
+import type { StoredTensor } from '../checkpoint/index.js';
+import { constants, parameters } from '../nn/index.js';
+import type { Decoder, Parameter, Piece } from '../nn/index.js';
+import { byteLength, elementBytes, elementCount, empty, fromArray, scaleOffset } from '../tensor/index.js';
+import type { Device, DType, Spec, Tensor } from '../tensor/index.js';
+import { sameShape } from '../tensor/op.js';
+import { checkpointPieces, findPrefixes } from './names.js';
+
+/** Weights as they are stored, or requantised while loading. */
+export type WeightFormat = 'stored' | 'f32' | 'f16' | 'q8_0';
+
+export interface LoadProgress { readonly loaded: number; readonly total: number; readonly tensor: string }
+
+export interface BindOptions {
+  readonly weights?: WeightFormat;
+  /** `weight_block_size` of an FP8 checkpoint: rows and columns per scale. */
+  readonly scaleBlock?: readonly [number, number];
+  readonly onProgress?: (progress: LoadProgress) => void;
+  readonly onWarning?: (message: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A checkpoint that does not fit the model its config describes. */
+export class WeightsError extends Error {
+  override readonly name = 'WeightsError';
+}
+
+/** One parameter to be filled: where each stored tensor goes. */
+interface Target { readonly parameter: Parameter; readonly spec: Spec; readonly pieces: readonly BoundPiece[] }
+interface BoundPiece {
+  readonly piece: Piece;
+  readonly stored: StoredTensor;
+  readonly scales?: StoredTensor;
+  /** Its first element's index in the parameter. */
+  readonly start: number;
+}
+
+export interface Binding {
+  /** Owned by the caller: release each when the model goes. */
+  readonly tensors: Tensor[];
+  /** Stored and not used, by name. */
+  readonly skipped: string[];
+}
+
+const STORED_DTYPES: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16', F8_E4M3: 'f8_e4m3' };
+
+/** What loading would bind, without reading any weights: targets, and names that nothing uses. */
+export function planBinding(decoder: Decoder, tensors: ReadonlyMap<string, StoredTensor>, options: BindOptions = {}): { targets: Target[]; skipped: string[] } {
+  const prefixes = findPrefixes(decoder, tensors);
+  const used = new Set<string>();
+  const targets = parameters(decoder).map((parameter) => {
+    let start = 0;
+    const pieces = checkpointPieces(decoder, parameter, prefixes).map((piece) => {
+      const bound = { piece, start, stored: find(tensors, piece, parameter), scales: tensors.get(`${piece.name}_scale_inv`) };
+      start += elementCount(pieceShape(piece));
+      used.add(piece.name);
+      if (bound.scales) used.add(bound.scales.name);
+      return bound;
+    });
+    return { parameter, pieces, spec: targetSpec(parameter, pieces, options) };
+  });
+  return { targets, skipped: [...tensors.keys()].filter((name) => !used.has(name)) };
+}
+
+function find(tensors: ReadonlyMap<string, StoredTensor>, piece: Piece, parameter: Parameter): StoredTensor {
+  const stored = tensors.get(piece.name);
+  const shape = `[${piece.shape.join(', ')}]`;
+  if (!stored) throw new WeightsError(`the checkpoint has no tensor '${piece.name}' of shape ${shape}, which ${parameter.path} needs`);
+  if (!sameShape(stored.shape, piece.shape)) throw new WeightsError(`tensor '${piece.name}' in ${stored.file} has shape [${stored.shape.join(', ')}], expected ${shape}`);
+  if (!(stored.dtype in STORED_DTYPES)) throw new WeightsError(`tensor '${piece.name}' in ${stored.file} has type ${stored.dtype}; weights may be ${Object.keys(STORED_DTYPES).join(', ')}`);
+  return stored;
+}
+
+/** The shape of a piece once it lies in the parameter. */
+function pieceShape({ shape, columns, transposed }: Piece): number[] {
+  const rest = shape.slice(0, -2);
+  const last = columns ? columns[1] : shape.at(-1)!;
+  if (shape.length < 2) return [last];
+  return transposed ? [...rest, last, shape.at(-2)!] : [...rest, shape.at(-2)!, last];
+}
+
+function targetSpec(parameter: Parameter, pieces: readonly BoundPiece[], { weights = 'stored', scaleBlock }: BindOptions): Spec {
+  const { shape } = parameter;
+  // Vectors are tiny and read by every op: float32 always.
+  if (shape.length < 2) return { shape, dtype: 'f32' };
+  const rowsOfBlocks = shape.at(-1)! % 32 === 0;
+  if (weights !== 'stored' && !parameter.precise && (weights !== 'q8_0' || rowsOfBlocks)) return { shape, dtype: weights };
+  const types = new Set(pieces.map(({ stored }) => STORED_DTYPES[stored.dtype]));
+  const [dtype] = types;
+  if (types.size > 1) return { shape, dtype: 'f32' };
+  if (dtype !== 'f8_e4m3') return { shape, dtype };
+  if (pieces.some(({ piece }) => piece.transposed || piece.columns)) return { shape, dtype: 'f32' };
+  const scaled = pieces.filter(({ scales }) => scales).length;
+  if (scaled === 0) return { shape, dtype };
+  const spec: Spec = { shape, dtype, scaleBlock };
+  if (scaled < pieces.length || !scaleBlock) throw new WeightsError(`${parameter.path} is FP8 with scales, but ${scaleBlock ? 'some of its tensors have no weight_scale_inv' : "the config's quantization_config has no weight_block_size"}`);
+  return spec;
+}
+
+/** Reads every weight into buffers of `device` and binds them. On any failure nothing stays allocated. */
+export async function bindWeights(decoder: Decoder, stored: ReadonlyMap<string, StoredTensor>, device: Device, options: BindOptions = {}): Promise<Binding> {
+  const { targets, skipped } = planBinding(decoder, stored, options);
+  const bytes = targets.reduce((sum, { spec }) => sum + byteLength(spec), 0);
+  await device.backend.reserve(bytes);
+  const owned: Tensor[] = [];
+  try {
+    const homes = new Map<Target, Tensor>();
+    for (const target of targets) {
+      const home = empty(device, target.spec).retain();
+      owned.push(home);
+      homes.set(target, home);
+    }
+    await fill(targets, homes, options);
+    for (const [target, home] of homes) target.parameter.bind(home);
+    owned.push(...bindConstants(decoder, device));
+    return { tensors: owned, skipped };
+  } catch (error) {
+    for (const tensor of owned) tensor.release();
+    throw error;
+  }
+}
+
+/** Uploads what the definition itself gives; equal constants share a buffer. */
+export function bindConstants(decoder: Decoder, device: Device): Tensor[] {
+  const shared = new Map<string, Tensor>();
+  for (const constant of constants(decoder)) {
+    const key = constant.values.join();
+    const tensor = shared.get(key) ?? fromArray(device, [constant.values.length], constant.values).retain();
+    shared.set(key, tensor);
+    constant.bind(tensor);
+  }
+  return [...shared.values()];
+}
+
+async function fill(targets: readonly Target[], homes: ReadonlyMap<Target, Tensor>, options: BindOptions): Promise<void> {
+  const uses = new Map<StoredTensor, { target: Target; bound: BoundPiece }[]>();
+  for (const target of targets) for (const bound of target.pieces) uses.set(bound.stored, [...(uses.get(bound.stored) ?? []), { target, bound }]);
+  const total = [...uses.keys()].reduce((sum, { byteLength: n }) => sum + n, 0);
+  let loaded = 0;
+  for (const [stored, places] of uses) {
+    let finite = true;
+    for await (const matrix of matrices(stored, places[0].bound, options.scaleBlock)) {
+      options.signal?.throwIfAborted();
+      finite &&= !hasNonFinite(stored.dtype, matrix.bytes) && !matrix.scales?.values.some((s) => !Number.isFinite(s));
+      for (const { target, bound } of places) place(matrix, bound, target.spec, homes.get(target)!);
+      loaded += matrix.bytes.byteLength;
+      options.onProgress?.({ loaded, total, tensor: stored.name });
+    }
+    if (!finite) options.onWarning?.(`tensor '${stored.name}' in ${stored.file} holds NaN or infinite numbers`);
+  }
+}
+
+/** Some rows of one matrix (the last two axes) of a stored tensor. */
+interface Matrix {
+  readonly bytes: Uint8Array;
+  readonly dtype: string;
+  readonly rows: number;
+  readonly columns: number;
+  /** Row of the whole tensor that these begin with, all leading axes collapsed. */
+  readonly firstRow: number;
+  readonly scales?: { readonly values: Float32Array; readonly rows: number; readonly columns: number; readonly block: readonly [number, number] };
+}
+
+/** Large tables are streamed in chunks of rows; what is transposed or has FP8 scales comes a matrix at a time. */
+const CHUNK_BYTES = 64 * 2 ** 20;
+
+async function* matrices(stored: StoredTensor, { piece, scales }: BoundPiece, block?: readonly [number, number]): AsyncGenerator<Matrix> {
+  const columns = stored.shape.at(-1) ?? 1;
+  const matrixRows = stored.shape.length > 1 ? stored.shape.at(-2)! : 1;
+  const allRows = elementCount(stored.shape) / columns;
+  const rowBytes = stored.byteLength / allRows;
+  const scaleTable = scales && block ? await readScales(scales, matrixRows, columns, block) : undefined;
+  const whole = piece.transposed || scaleTable;
+  const step = whole ? matrixRows : Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+  for (let firstRow = 0; firstRow < allRows; firstRow += step) {
+    const rows = Math.min(step, allRows - firstRow);
+    const bytes = await stored.readRange(firstRow * rowBytes, rows * rowBytes);
+    yield { bytes, dtype: stored.dtype, rows, columns, firstRow, scales: scaleTable };
+  }
+}
+
+async function readScales(stored: StoredTensor, rows: number, columns: number, block: readonly [number, number]): Promise<NonNullable<Matrix['scales']>> {
+  const expected = [Math.ceil(rows / block[0]), Math.ceil(columns / block[1])];
+  if (!sameShape(stored.shape, expected)) throw new WeightsError(`tensor '${stored.name}' in ${stored.file} has shape [${stored.shape.join(', ')}], expected [${expected.join(', ')}] for blocks of ${block.join(' x ')}`);
+  return { values: toFloat32(stored.dtype, await stored.read()), rows: expected[0], columns: expected[1], block };
+}
+
+/** Writes rows of a stored tensor to their place in a parameter, in the parameter's own type. */
+function place(matrix: Matrix, { piece, start }: BoundPiece, spec: Spec, home: Tensor): void {
+  const { backend } = home.device;
+  const asStored = STORED_DTYPES[matrix.dtype] === spec.dtype && Boolean(matrix.scales) === Boolean(spec.scaleBlock);
+  const columns = piece.columns?.[1] ?? matrix.columns;
+  const element = start + matrix.firstRow * columns;
+  const source = asStored ? matrix.bytes : bytesOf(floats(matrix));
+  const arranged = arrange(source, source.byteLength / (matrix.rows * matrix.columns), matrix, piece);
+  const out = asStored || spec.dtype === 'f32' ? arranged : encodeFloat32(spec.dtype as 'f16' | 'q8_0', new Float32Array(arranged.buffer, arranged.byteOffset, arranged.byteLength / 4));
+  backend.write(home.storage.id, elementBytes({ shape: [element], dtype: spec.dtype }), out);
+  if (asStored && matrix.scales) {
+    const { values } = matrix.scales;
+    const index = element / (matrix.rows * columns);
+    backend.write(home.storage.id, scaleOffset(spec) + index * values.byteLength, bytesOf(values));
+  }
+}
+
+function floats({ dtype, bytes, scales, columns }: Matrix): Float32Array {
+  const values = toFloat32(dtype, bytes);
+  if (!scales) return values;
+  const [blockRows, blockColumns] = scales.block;
+  return values.map((value, i) => {
+    const [row, column] = [Math.floor(i / columns), i % columns];
+    return value * scales.values[Math.floor(row / blockRows) * scales.columns + Math.floor(column / blockColumns)];
+  });
+}
+
+const bytesOf = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+
+/** Takes the wanted columns and swaps rows with columns where the piece says so. */
+function arrange(bytes: Uint8Array, size: number, { rows, columns }: Matrix, { columns: range, transposed }: Piece): Uint8Array {
+  if (!range && !transposed) return bytes;
+  const [start, length] = range ?? [0, columns];
+  const out = new Uint8Array(rows * length * size);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < length; c++) {
+    const from = (r * columns + start + c) * size;
+    const to = (transposed ? c * rows + r : r * length + c) * size;
+    for (let b = 0; b < size; b++) out[to + b] = bytes[from + b];
+  }
+  return out;
+}

@@ -1,0 +1,196 @@
+// The public model: loads a checkpoint from wherever it is, and computes, generates, traces, saves.
+
+import { openCheckpoint, resolveSource } from './checkpoint/index.js';
+import type { Checkpoint, CheckpointSource, DownloadProgress } from './checkpoint/index.js';
+import { createBackend, Engine, savedType, saveWeights } from './engine/index.js';
+import type { BackendName, LoadProgress, Sequence, StepRequest, Traced, WeightFormat } from './engine/index.js';
+import { generate, PREFILL_CHUNK } from './generate/index.js';
+import type { FinishReason, GenerateOptions, Piece } from './generate/index.js';
+import { platform } from './platform/index.js';
+import { tokenizerFromFiles } from './tokenizer/index.js';
+import type { ChatMessage, Tokenizer } from './tokenizer/index.js';
+import { textFiles } from './tokenizer/source.js';
+
+export interface LoadOptions {
+  readonly backend?: BackendName | 'auto';
+  /** 'stored' keeps the checkpoint's formats; the others requantise matrices while loading. */
+  readonly weights?: WeightFormat;
+  /** Longest context to allow, in tokens; the model's own by default. */
+  readonly contextLength?: number;
+  readonly threads?: number;
+  /** Hub branch, tag or commit. */
+  readonly revision?: string;
+  readonly onProgress?: (progress: (DownloadProgress & { phase: 'download' }) | (LoadProgress & { phase: 'load' })) => void;
+  /** Things worth knowing that do not stop the load; printed with console.warn by default. */
+  readonly onWarning?: (message: string) => void;
+  readonly signal?: AbortSignal;
+  /** False runs every step anew instead of replaying recorded ones. */
+  readonly replay?: boolean;
+}
+
+/** Text, token ids, or a chat that goes through the checkpoint's template. */
+export type Prompt = string | readonly number[] | readonly ChatMessage[];
+
+/**
+ * Loads a model from a directory, a hub id (`owner/name`), a URL, or files.
+ * Rejects with one line that says what is wrong and where.
+ */
+export async function loadModel(source: CheckpointSource, options: LoadOptions = {}): Promise<Model> {
+  const { onProgress, signal, revision } = options;
+  const directory = await resolveSource(source, { signal, revision, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'download' })) });
+  const checkpoint = await openCheckpoint(directory, { signal });
+  try {
+    const tokenizer = await tokenizerFromFiles(textFiles(directory));
+    await tokenizer?.originalFiles();
+    const backend = await createBackend(options.backend ?? 'auto', { threads: options.threads });
+    const engine = await Engine.open(checkpoint, backend, {
+      ...options, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'load' })),
+      onWarning: options.onWarning ?? ((message) => console.warn(message)),
+    });
+    return new Model(engine, checkpoint.name, checkpoint.config, checkpoint.generationConfig, tokenizer);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+export class Model {
+  constructor(
+    /** What runs the model: for tests, benchmarks and training. */
+    readonly engine: Engine,
+    readonly name: string,
+    /** config.json as it is. */
+    readonly config: Checkpoint['config'],
+    private readonly generationConfig: Checkpoint['generationConfig'],
+    /** Undefined where the checkpoint has none. */
+    readonly tokenizer: Tokenizer | undefined,
+  ) {}
+
+  get family(): string { return this.engine.family.name; }
+  get backend(): string { return this.engine.device.backend.name; }
+  /** Longest context, in tokens. */
+  get contextLength(): number { return this.engine.runner.contextLength; }
+  get vocabularySize(): number { return this.engine.decoder.frame.vocab; }
+  /** Stored tensors that the model does not use (vision towers, masks, tied heads, MTP layers). */
+  get skippedTensors(): readonly string[] { return this.engine.skipped; }
+
+  /** Logits of every token of a fresh sequence, as [tokens, vocabulary]. */
+  async logits(ids: readonly number[]): Promise<{ data: Float32Array; shape: [number, number] }> {
+    if (ids.length === 0) throw new RangeError('the prompt is empty');
+    const { runner } = this.engine;
+    runner.checkTokens(ids);
+    const data = new Float32Array(ids.length * this.vocabularySize);
+    const sequence = runner.sequence();
+    try {
+      for (let at = 0; at < ids.length; at += PREFILL_CHUNK) {
+        const [rows] = await runner.step([{ sequence, tokens: ids.slice(at, at + PREFILL_CHUNK), logits: 'all' }]);
+        data.set(rows, at * this.vocabularySize);
+      }
+    } finally {
+      sequence.dispose();
+    }
+    return { data, shape: [ids.length, this.vocabularySize] };
+  }
+
+  /** An empty sequence with a cache of its own: feed it with `step`, cut it with `truncate`, `dispose` it. */
+  sequence(): Sequence {
+    return this.engine.runner.sequence();
+  }
+
+  /**
+   * Appends tokens to one or more sequences in a single pass over the weights; the logits come
+   * back request by request ('last' by default: one row each).
+   */
+  step(requests: readonly StepRequest[]): Promise<Float32Array[]> {
+    return this.engine.runner.step(requests);
+  }
+
+  /** Token ids of a prompt: text is encoded, a chat goes through the template, ids pass. */
+  encode(prompt: Prompt): number[] {
+    if (typeof prompt !== 'string' && prompt.every((item) => typeof item === 'number')) return [...prompt] as number[];
+    if (!this.tokenizer) throw new Error(`${this.name} has no tokenizer: give token ids`);
+    if (typeof prompt === 'string') return this.tokenizer.encode(prompt);
+    const text = this.tokenizer.applyChatTemplate(prompt as readonly ChatMessage[], { addGenerationPrompt: true });
+    return this.tokenizer.encode(text, { addSpecialTokens: false });
+  }
+
+  /**
+   * Continues a prompt, token by token. What is not given comes from generation_config.json, and
+   * is greedy without one. The generator's return value says why it ended.
+   */
+  generate(prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<Piece, FinishReason> {
+    return generate(this.engine.runner, this.encode(prompt), this.tokenizer, this.endTokens, { ...this.defaults(), ...defined(options) });
+  }
+
+  /** Tokens that end a turn: generation_config's, the config's, and those that the template implies. */
+  get endTokens(): ReadonlySet<number> {
+    const text = (this.config.text_config ?? {}) as Record<string, unknown>;
+    const listed = [this.generationConfig?.eos_token_id, this.config.eos_token_id, text.eos_token_id].flat();
+    const ids = listed.filter((id): id is number => Number.isInteger(id));
+    return new Set([...ids, ...(this.tokenizer?.endOfTurnIds ?? [])]);
+  }
+
+  /**
+   * Runs `ids` and returns what the named parts computed: 'embeddings' (what enters layer 0),
+   * 'layers.N' (what block N returns), 'layers.N.<part>', 'norm', 'logits'. In `capture`, `*`
+   * stands for one name and `**` for any number of them.
+   */
+  trace(ids: readonly number[], { capture = ['embeddings', 'layers.*', 'norm', 'logits'] }: { capture?: readonly string[] } = {}): Promise<Map<string, Traced>> {
+    const patterns = capture.map(pathPattern);
+    return this.engine.trace(ids, (path) => patterns.some((pattern) => pattern.test(path)));
+  }
+
+  /** Writes config.json, model.safetensors and the tokenizer's files, as transformers reads them. */
+  async save(directory: string): Promise<void> {
+    const { files } = await platform();
+    if (!files) throw new Error('save needs a file system, which this platform does not have');
+    const writer = await files.writeDirectory(directory);
+    try {
+      const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+      await writer.write('model.safetensors', saveWeights(this.engine.decoder));
+      await writer.write('config.json', json(this.savedConfig()));
+      if (this.generationConfig) await writer.write('generation_config.json', json(this.generationConfig));
+      for (const [name, bytes] of (await this.tokenizer?.originalFiles()) ?? []) await writer.write(name, bytes);
+      await writer.commit();
+    } catch (error) {
+      await writer.discard();
+      throw error;
+    }
+  }
+
+  /** Frees weights, caches and the backend. */
+  async dispose(): Promise<void> {
+    this.engine.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  /** The text model's config alone, with the type that `save` writes and no quantisation. */
+  private savedConfig(): Record<string, unknown> {
+    const text = this.config.text_config as Record<string, unknown> | undefined;
+    const { quantization_config: _, torch_dtype: __, dtype: ___, ...config } = text ?? this.config;
+    const type = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[savedType(this.engine.decoder)];
+    const architectures = text ? [`${String((this.config.architectures as unknown[] | undefined)?.[0] ?? '').replace('ForConditionalGeneration', 'ForCausalLM')}`] : config.architectures;
+    return { ...config, ...(architectures ? { architectures } : {}), torch_dtype: type };
+  }
+
+  private defaults(): GenerateOptions {
+    const g = this.generationConfig ?? {};
+    const number = (key: string) => (typeof g[key] === 'number' ? (g[key] as number) : undefined);
+    const penalty = defined({ repetitionPenalty: number('repetition_penalty') });
+    // Only a config that says it samples does; without a temperature of its own that is 1.
+    if (g.do_sample !== true) return penalty;
+    return { ...penalty, temperature: number('temperature') ?? 1, ...defined({ topK: number('top_k'), topP: number('top_p'), minP: number('min_p') }) };
+  }
+}
+
+/** Without the keys whose value is undefined, so that defaults show through. */
+function defined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+function pathPattern(pattern: string): RegExp {
+  const escaped = pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/\*\*|\*/g, (stars) => (stars === '**' ? '.+' : '[^.]+'));
+  return new RegExp(`^${escaped}$`);
+}

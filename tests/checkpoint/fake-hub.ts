@@ -12,12 +12,14 @@ export type Fault =
   | { readonly kind: 'stall'; readonly after: number }
   | { readonly kind: 'corrupt' }
   | { readonly kind: 'size'; readonly bytes: number }
-  | { readonly kind: 'ignore range' };
+  | { readonly kind: 'ignore range' }
+  | { readonly kind: 'wrong range' };
 
 export interface Seen {
   readonly path: string;
   readonly range?: string;
   readonly authorization?: string;
+  readonly encoding?: string | string[];
 }
 
 export interface FakeHub {
@@ -29,6 +31,8 @@ export interface FakeHub {
   readonly files: Map<string, Uint8Array>;
   /** For a file name, or 'info' or 'tree': faults of its next requests. */
   readonly faults: Map<string, Fault[]>;
+  /** Serves the second page of the file list from the storage server. */
+  pagesElsewhere?: boolean;
   /** What a request must carry, where the model is gated. */
   requiredToken?: string;
   /** The bodies that were requested of a file. */
@@ -53,12 +57,13 @@ export async function fakeHub(id: string, contents: Record<string, string | Uint
   const commit = hex('sha1', id);
   const note = (request: IncomingMessage): string => {
     const path = decodeURIComponent(new URL(request.url!, 'http://x').pathname);
-    seen.push({ path, range: request.headers.range, authorization: request.headers.authorization });
+    seen.push({ path, range: request.headers.range, authorization: request.headers.authorization, encoding: request.headers['accept-encoding'] });
     return path;
   };
 
   const storage = createServer((request, response) => {
     const name = note(request).slice('/storage/'.length);
+    if (name === 'tree') return sendTree(request, response, files);
     sendContent(request, response, files.get(name)!, faults.get(name)?.shift());
   });
   const storageUrl = await listen(storage);
@@ -71,7 +76,7 @@ export async function fakeHub(id: string, contents: Record<string, string | Uint
       if (fault?.kind === 'status') return sendStatus(response, fault.status, fault.retryAfter);
       return sendJson(response, { _id: '0', id, sha: commit, private: false, downloads: 0, likes: 0, lastModified: '2025-01-01T00:00:00Z' });
     }
-    if (path === `/api/models/${id}/tree/${commit}`) return sendTree(request, response, files);
+    if (path === `/api/models/${id}/tree/${commit}`) return sendTree(request, response, files, hub.pagesElsewhere ? `${storageUrl}/storage/tree` : undefined);
     const name = new RegExp(`^/${id}/resolve/(?:main|${commit})/([^/]+)$`).exec(path)?.[1];
     const content = name === undefined ? undefined : files.get(name);
     if (name === undefined || !content) return sendStatus(response, 404);
@@ -114,7 +119,7 @@ function sendJson(response: ServerResponse, value: unknown): void {
 }
 
 /** In two pages, as the hub does it for large repositories. */
-function sendTree(request: IncomingMessage, response: ServerResponse, files: Map<string, Uint8Array>): void {
+function sendTree(request: IncomingMessage, response: ServerResponse, files: Map<string, Uint8Array>, nextPage?: string): void {
   const entries = [...files].map(([path, bytes]) => ({
     type: 'file',
     path,
@@ -124,7 +129,7 @@ function sendTree(request: IncomingMessage, response: ServerResponse, files: Map
   }));
   const url = new URL(request.url!, `http://${request.headers.host}`);
   if (url.searchParams.has('cursor')) return sendJson(response, entries.slice(2));
-  if (entries.length > 2) response.setHeader('Link', `<${url.origin}${url.pathname}?cursor=2>; rel="next"`);
+  if (entries.length > 2) response.setHeader('Link', `<${nextPage ?? url.origin + url.pathname}?cursor=2>; rel="next"`);
   sendJson(response, [{ type: 'directory', path: 'onnx', size: 0, oid: gitHash(new Uint8Array(0)) }, ...entries.slice(0, 2)]);
 }
 
@@ -137,7 +142,8 @@ function sendContent(request: IncomingMessage, response: ServerResponse, whole: 
     const end = Math.min(last ? Number(last) + 1 : served.length, served.length);
     if (Number(first) >= served.length) return void response.writeHead(416, { 'Content-Range': `bytes */${served.length}` }).end();
     body = served.subarray(Number(first), end);
-    response.writeHead(206, { 'Content-Range': `bytes ${first}-${end - 1}/${served.length}`, 'Content-Length': body.length });
+    const announced = fault?.kind === 'wrong range' ? 0 : first;
+    response.writeHead(206, { 'Content-Range': `bytes ${announced}-${end - 1}/${served.length}`, 'Content-Length': body.length });
   } else {
     response.writeHead(200, { 'Content-Length': body.length });
   }

@@ -79,6 +79,14 @@ describe('openHubRepository', () => {
     expect(hub.fetches('config.json')).toHaveLength(1);
   });
 
+  it('uses a cache without links, as it is where the platform has none', async () => {
+    await start({ 'config.json': config, 'model.safetensors': weights });
+    await mkdir(model('snapshots', hub.commit), { recursive: true });
+    await writeFile(model('snapshots', hub.commit, 'model.safetensors'), weights);
+    await openHubRepository(ID);
+    expect(hub.fetches('model.safetensors')).toHaveLength(0);
+  });
+
   it('links a file whose content an older snapshot has', async () => {
     await start({ 'config.json': config, 'model.safetensors': weights });
     await openHubRepository(ID);
@@ -123,11 +131,14 @@ describe('openHubRepository', () => {
 
   it('sends the token to the hub and not to the storage behind it', async () => {
     await start({ 'config.json': config, 'model.safetensors': weights });
+    hub.files.set('tokenizer.json', Buffer.from('{}'));
     hub.requiredToken = 'a-token';
+    hub.pagesElsewhere = true;
     vi.stubEnv('HF_TOKEN', 'a-token');
     await openHubRepository(ID);
+    expect(hub.seen.filter(({ path }) => path === '/storage/tree').map(({ authorization }) => authorization)).toEqual([undefined]);
     expect(hub.fetches('model.safetensors')[0].authorization).toBeUndefined();
-    expect(hub.fetches('config.json')[0].authorization).toBe('Bearer a-token');
+    expect(hub.fetches('config.json')[0]).toMatchObject({ authorization: 'Bearer a-token', encoding: 'identity' });
   });
 
   it('finds the token of a login', async () => {
@@ -172,6 +183,19 @@ describe('what goes wrong on the way', () => {
     await expectWeights();
   });
 
+  it('refuses another range than it asked for', async () => {
+    await start({ 'config.json': config, 'model.safetensors': weights });
+    hub.faults.set('model.safetensors', [{ kind: 'cut', after: 60_000 }, { kind: 'wrong range' }]);
+    await expectRefusal(openHubRepository(ID, quick), `${ID}: model.safetensors`, 'asked for bytes from 60000', 'bytes 0-');
+  });
+
+  it('stops the other files when one fails', async () => {
+    await start(shards);
+    hub.faults.set('model-00001-of-00002.safetensors', [{ kind: 'stall', after: 1 }]);
+    hub.faults.set('model-00002-of-00002.safetensors', [{ kind: 'status', status: 404 }]);
+    await expectRefusal(openHubRepository(ID, quick), 'no file model-00002-of-00002.safetensors');
+  });
+
   it.each([
     ['damaged', () => weights.slice(0, 1000).fill(9)],
     ['too long', () => new Uint8Array(weights.length + 1)],
@@ -196,8 +220,10 @@ describe('what goes wrong on the way', () => {
   it('tries again after 429 and 503', async () => {
     await start({ 'config.json': config, 'model.safetensors': weights });
     hub.faults.set('info', [{ kind: 'status', status: 503 }]);
-    hub.faults.set('model.safetensors', [{ kind: 'status', status: 429, retryAfter: 0.05 }, { kind: 'status', status: 503 }]);
+    hub.faults.set('model.safetensors', [{ kind: 'status', status: 429, retryAfter: 1 }, { kind: 'status', status: 503 }]);
+    const started = performance.now();
     await openHubRepository(ID, quick);
+    expect(performance.now() - started).toBeGreaterThan(990);
     await expectWeights();
   });
 

@@ -15,9 +15,9 @@ import type { StoredTensor } from './stored.js';
 
 // A config is a few kilobytes, with lists per layer some tens.
 const MAX_CONFIG_BYTES = 16 * 2 ** 20;
-// Kimi K2's index is 8 MB; the format's limit for a header is the measure.
+// An index says less than the shards' headers together: safetensors' limit for those is the measure.
 const MAX_INDEX_BYTES = 100_000_000;
-// Kimi K2 has 61 shards, DeepSeek V3 163; each costs an open file.
+// DeepSeek V3 has 163; each costs an open file, and a small index can name millions.
 const MAX_SHARDS = 4096;
 
 export interface Checkpoint {

@@ -19,7 +19,7 @@ const BITS: ReadonlyMap<string, number> = new Map([
 ]);
 
 const LENGTH_BYTES = 8;
-// The format's own limit. Kimi K2's 60 shards together have 15 MB of headers.
+// The format's own limit. A header of 100,000 tensors has 11 MB.
 const MAX_HEADER_BYTES = 100_000_000;
 
 export interface Safetensors {

@@ -11,11 +11,22 @@ const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\
 
 /** A copy of tokenizer.json's content that makes the library encode as the reference does. */
 export function correctTokenizerJson(json: JsonObject): JsonObject {
-  return { ...json, pre_tokenizer: correctPreTokenizer(json.pre_tokenizer) };
+  const whole = json.pre_tokenizer === null || json.pre_tokenizer === undefined;
+  return { ...json, pre_tokenizer: whole ? cutBeforeSpaces(json.model) : correctPreTokenizer(json.pre_tokenizer) };
+}
+
+/**
+ * SentencePiece vocabularies have no pre-tokenizer: a whole text is one word, which takes the library 16 s
+ * for a megabyte. Where no merge joins anything to a following space mark, cutting there changes no id.
+ */
+function cutBeforeSpaces(model: unknown): unknown {
+  if (!isObject(model) || model.type !== 'BPE' || model.ignore_merges || !Array.isArray(model.merges)) return null;
+  const joined = (merge: unknown) => (Array.isArray(merge) ? merge.join('') : String(merge).replace(' ', ''));
+  return model.merges.some((merge) => /[^▁]▁/u.test(joined(merge))) ? null : split('▁+[^▁]*|[^▁]+');
 }
 
 function correctPreTokenizer(config: unknown): unknown {
-  if (!isObject(config)) return config ?? null;
+  if (!isObject(config)) return config;
   switch (config.type) {
     case 'Sequence':
       return { ...config, pretokenizers: (config.pretokenizers as unknown[]).map(correctPreTokenizer) };
@@ -24,7 +35,9 @@ function correctPreTokenizer(config: unknown): unknown {
     case 'ByteLevel':
       return correctByteLevel(config);
     case 'Metaspace':
-      return correctMetaspace(config);
+      return config.split === false ? config : sequence(config, split(beforeEach(String(config.replacement ?? '▁'))));
+    case 'Split':
+      return correctSplit(config);
     default:
       return config;
   }
@@ -43,9 +56,31 @@ function correctByteLevel(config: JsonObject): unknown {
   return sequence(split(GPT2_PATTERN), { ...config, use_regex: false });
 }
 
-/** The library does not know the older `add_prefix_space: false`, nor that `split` (the default) cuts before every mark. */
-function correctMetaspace(config: JsonObject): unknown {
-  const mark = String(config.replacement ?? '▁').replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
-  const known = config.prepend_scheme === undefined && config.add_prefix_space === false ? { ...config, prepend_scheme: 'never' } : config;
-  return config.split === false ? known : sequence(known, split(`${mark}[^${mark}]*|[^${mark}]+`));
+/** Metaspace cuts before every mark unless told not to; the library never cuts. */
+const beforeEach = (mark: string) => mergedWithNext(escapePattern(mark));
+
+/**
+ * The library isolates every match, whatever the behavior, keeps a literal pattern that is to be removed,
+ * and drops what lies between the matches of an inverted one, which is right for Removed only.
+ */
+function correctSplit(config: JsonObject): unknown {
+  const pattern = config.pattern as { Regex?: string; String?: string };
+  if (config.invert) return config.behavior === 'Isolated' ? { ...config, invert: false } : config;
+  const match = `(?:${pattern.Regex ?? escapePattern(String(pattern.String))})`;
+  switch (config.behavior) {
+    case 'Removed':
+      return { ...config, pattern: { Regex: match } };
+    case 'MergedWithPrevious':
+      return split(`${until(match)}${match}?|${match}`);
+    case 'MergedWithNext':
+      return split(mergedWithNext(match));
+    case 'Contiguous':
+      return split(`${match}+|${until(match)}`);
+    default:
+      return config;
+  }
 }
+
+const until = (match: string) => `(?:(?!${match})[\\s\\S])+`;
+const mergedWithNext = (match: string) => `${match}${until(match)}|${match}|${until(match)}`;
+const escapePattern = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');

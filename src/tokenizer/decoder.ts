@@ -114,7 +114,7 @@ function replace(config: JsonObject): Stage {
 /** The mark of a space: a space, except in the first token, where it was put in by the encoder. */
 function metaspace(config: JsonObject): Stage {
   const mark = String(config.replacement ?? '▁');
-  const keepsFirst = config.prepend_scheme === 'never' || config.add_prefix_space === false;
+  const keepsFirst = config.prepend_scheme === 'never';
   return eachPiece((piece, first) => piece.replaceAll(mark, first && !keepsFirst ? '' : ' '));
 }
 

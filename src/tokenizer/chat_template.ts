@@ -75,7 +75,11 @@ export class ChatTemplate {
   render(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
     const { addGenerationPrompt = false, tools, now, ...variables } = options;
     const source = (tools && this.templates.get('tool_use')) ?? this.source;
-    if (source === undefined) throw new Error(`${this.place}: there is no chat template (chat_template.jinja, or chat_template in tokenizer_config.json); give a plain prompt instead of messages.`);
+    if (source === undefined) {
+      throw new Error(
+        `${this.place}: there is no chat template (chat_template.jinja, or chat_template in tokenizer_config.json); give a plain prompt instead of messages.`,
+      );
+    }
     const program = this.parse(source);
     const environment = new Environment();
     const scope = {
@@ -136,7 +140,8 @@ const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 
 export function strftime(date: Date, format: string): string {
   const two = (n: number) => String(n).padStart(2, '0');
   const hour12 = date.getHours() % 12 || 12;
-  const dayOfYear = Math.round((Date.UTC(date.getFullYear(), date.getMonth(), date.getDate()) - Date.UTC(date.getFullYear(), 0, 1)) / 86_400_000) + 1;
+  const midnight = Date.UTC(date.getFullYear(), date.getMonth(), date.getDate());
+  const dayOfYear = (midnight - Date.UTC(date.getFullYear(), 0, 1)) / 86_400_000 + 1;
   const fields: Record<string, string> = {
     Y: String(date.getFullYear()),
     y: two(date.getFullYear() % 100),

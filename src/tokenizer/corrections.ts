@@ -5,6 +5,7 @@
  * (Decoding is our own, decoder.ts, so the library's decoder needs no mending.)
  */
 import { isObject, type JsonObject } from './files.js';
+import { escapePattern } from './pattern.js';
 
 /** GPT-2's word pattern, which the ByteLevel pre-tokenizer implies. */
 const GPT2_PATTERN = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -83,4 +84,3 @@ function correctSplit(config: JsonObject): unknown {
 
 const until = (match: string) => `(?:(?!${match})[\\s\\S])+`;
 const mergedWithNext = (match: string) => `${match}${until(match)}|${match}|${until(match)}`;
-const escapePattern = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');

@@ -5,6 +5,7 @@
 import { BytePairEncoder } from './bpe.js';
 import { alphabetToBytes, bytesToAlphabet, textToAlphabet } from './byte_level.js';
 import { Utf8Stream } from './decoder.js';
+import { escapePattern } from './pattern.js';
 import type { RankFamily } from './rank_families.js';
 import type { AddedToken, TextStream, Vocabulary } from './vocabulary.js';
 
@@ -24,12 +25,14 @@ export function parseRanks(bytes: Uint8Array): Map<string, number> {
   lines.forEach((line, i) => {
     if (line.trim() === '') return;
     const [, base64, rank] = /^([A-Za-z0-9+/]+=*) (\d+)\s*$/.exec(line) ?? [];
-    if (rank === undefined) throw new Error(`line ${i + 1} must be a base64 token and its rank, not ${JSON.stringify(line.slice(0, 40))}.`);
-    if (Number(rank) !== ranks.size) throw new Error(`line ${i + 1} has rank ${rank}, but ranks must count up from 0 (${ranks.size} expected).`);
+    const where = `line ${i + 1}`;
+    if (rank === undefined) throw new Error(`${where} must be a base64 token and its rank, not ${JSON.stringify(line.slice(0, 40))}.`);
+    if (Number(rank) !== ranks.size) throw new Error(`${where} has rank ${rank}, but ranks must count up from 0 (${ranks.size} expected).`);
     ranks.set(bytesToAlphabet(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))), Number(rank));
   });
   for (let byte = 0; byte < 256; byte++) {
-    if (!ranks.has(bytesToAlphabet(Uint8Array.of(byte)))) throw new Error(`it has no token for byte 0x${byte.toString(16).padStart(2, '0')}, so not every text can be encoded.`);
+    if (ranks.has(bytesToAlphabet(Uint8Array.of(byte)))) continue;
+    throw new Error(`it has no token for byte 0x${byte.toString(16).padStart(2, '0')}, so not every text can be encoded.`);
   }
   return ranks;
 }
@@ -38,7 +41,11 @@ export function parseRanks(bytes: Uint8Array): Map<string, number> {
  * Builds a vocabulary from ranks.
  * @param declared special tokens from tokenizer_config.json; they rename the family's at the same ids.
  */
-export function vocabularyFromRanks(ranks: ReadonlyMap<string, number>, family: RankFamily, declared: readonly AddedToken[] = []): Vocabulary {
+export function vocabularyFromRanks(
+  ranks: ReadonlyMap<string, number>,
+  family: RankFamily,
+  declared: readonly AddedToken[] = [],
+): Vocabulary {
   return new RankVocabulary(ranks, family, declared);
 }
 
@@ -51,9 +58,13 @@ class RankVocabulary implements Vocabulary {
   private readonly addedById: ReadonlyMap<number, AddedToken>;
   private readonly addedPattern: RegExp;
 
-  constructor(private readonly ranks: ReadonlyMap<string, number>, private readonly family: RankFamily, declared: readonly AddedToken[]) {
-    const byId = new Map<number, AddedToken>();
-    family.specialTokens(ranks.size).forEach((content, i) => byId.set(ranks.size + i, { id: ranks.size + i, content, special: true }));
+  constructor(
+    private readonly ranks: ReadonlyMap<string, number>,
+    private readonly family: RankFamily,
+    declared: readonly AddedToken[],
+  ) {
+    const own = family.specialTokens(ranks.size).map((content, i) => ({ id: ranks.size + i, content, special: true }));
+    const byId = new Map<number, AddedToken>(own.map((token) => [token.id, token]));
     for (const token of declared) if (token.id >= ranks.size) byId.set(token.id, token);
     this.addedById = byId;
     this.addedTokens = [...byId.values()];
@@ -70,9 +81,15 @@ class RankVocabulary implements Vocabulary {
     for (const part of text.split(this.addedPattern)) {
       const added = this.added.get(part);
       if (added) ids.push(added.id);
-      else for (const [word] of part.matchAll(this.family.pattern)) for (const id of this.encoder.encode(textToAlphabet(word))) ids.push(id);
+      else this.encodeWords(part, ids);
     }
     return ids;
+  }
+
+  private encodeWords(text: string, ids: number[]): void {
+    for (const [word] of text.matchAll(this.family.pattern)) {
+      for (const id of this.encoder.encode(textToAlphabet(word))) ids.push(id);
+    }
   }
 
   /** A rank file puts nothing around a text; the family's BOS rule is part of the configuration. */
@@ -103,5 +120,3 @@ class RankVocabulary implements Vocabulary {
     return this.addedById.get(id)?.content ?? this.tokens[id];
   }
 }
-
-const escapePattern = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');

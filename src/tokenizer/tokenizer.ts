@@ -71,7 +71,8 @@ class TextTokenizer implements Tokenizer {
     const { vocabulary, config, templates, files } = parts;
     this.bosTokenId = this.idOfRole('bos_token');
     this.eosTokenId = this.idOfRole('eos_token');
-    const named = [...config.namedTokens.values(), ...config.additionalSpecialTokens].flatMap((token) => vocabulary.tokenToId(token) ?? []);
+    const contents = [...config.namedTokens.values(), ...config.additionalSpecialTokens];
+    const named = contents.flatMap((token) => vocabulary.tokenToId(token) ?? []);
     const declared = vocabulary.addedTokens.filter(({ special }) => special).map(({ id }) => id);
     this.special = new Set([...declared, ...named]);
     this.specialTokenIds = [...this.special].sort((a, b) => a - b);

@@ -1,8 +1,9 @@
 /** Every tokenizer of the reference: ids, text, streamed text and chats, against transformers, tokenizers and tiktoken. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ChatMessage, Tokenizer } from '../../src/tokenizer/index.js';
-import { hasAssets, realTokenizer, streamed, whySkipped } from './support.js';
+import { assets, directory, hasAssets, load, realTokenizer, streamed, whySkipped } from './support.js';
 
 interface Reference {
   cases: { text: string; ids: number[]; decoded: string }[];
@@ -57,5 +58,17 @@ describe.skipIf(!hasAssets).each(Object.entries(references))(`tokenizer %s${whyS
   it.each(chat.map((each, i) => ({ i, ...each })))('renders chat $i', ({ messages, text }) => {
     const now = new Date(2026, 10, 24);
     expect(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true, now })).toBe(text);
+  });
+});
+
+describe.skipIf(!hasAssets).each(['stories15M', 'stories260K'])(`story model %s${whySkipped}`, (name) => {
+  it('puts BOS before the prompt and leaves it out of the text', async () => {
+    const stories = JSON.parse(readFileSync(join(assets, '../reference/stories.json'), 'utf8'));
+    const tokenizer = await load(directory(join(assets, 'checkpoints', name)));
+    for (const { prompt, ids, greedy, text } of stories[name]) {
+      expect(tokenizer.encode(prompt)).toEqual(ids);
+      expect(tokenizer.decode([...ids, ...greedy], { skipSpecialTokens: true })).toBe(text);
+      expect(streamed(tokenizer, [...ids, ...greedy], true).join('')).toBe(text);
+    }
   });
 });

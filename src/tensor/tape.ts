@@ -9,7 +9,8 @@ import type { Op, Saved } from './op.js';
 import { add } from './ops/add.js';
 import { withTape, withoutTape } from './tape-state.js';
 import type { Recorder } from './tape-state.js';
-import { reshape, Tensor } from './tensor.js';
+import type { Tensor } from './tensor.js';
+import { reshape } from './tensor.js';
 
 interface OpEntry { kind: 'op'; op: Op; inputs: readonly Tensor[]; outputs: readonly Tensor[]; attrs: Attrs; kept: Tensor[] }
 interface ReshapeEntry { kind: 'reshape'; input: Tensor; output: Tensor }

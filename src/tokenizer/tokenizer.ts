@@ -43,7 +43,10 @@ export interface Tokenizer {
   readonly endOfTurnIds: readonly number[];
   tokenToId(token: string): number | undefined;
   idToToken(id: number): string | undefined;
-  /** The bytes of every tokenizer file of the source, by name, to save beside a model. */
+  /**
+   * The bytes of every tokenizer file of the source, by name, to save beside a model. Read at the first
+   * call and kept: call it once before closing a source that will be gone later.
+   */
   originalFiles(): Promise<Map<string, Uint8Array>>;
 }
 
@@ -66,6 +69,7 @@ class TextTokenizer implements Tokenizer {
   private readonly special: ReadonlySet<number>;
   private readonly template: ChatTemplate;
   private endOfTurn: readonly number[] | undefined;
+  private original: Promise<Map<string, Uint8Array>> | undefined;
 
   constructor(private readonly parts: TokenizerParts) {
     const { vocabulary, config, templates, files } = parts;
@@ -134,6 +138,6 @@ class TextTokenizer implements Tokenizer {
   }
 
   originalFiles(): Promise<Map<string, Uint8Array>> {
-    return readTokenizerFiles(this.parts.files);
+    return (this.original ??= readTokenizerFiles(this.parts.files));
   }
 }

@@ -98,6 +98,15 @@ describe('files', () => {
     expect(new TextDecoder().decode(files.get('tokenizer.json'))).toBe(JSON.stringify(json));
   });
 
+  it('keeps the original bytes once asked for, when the source is gone', async () => {
+    const source = memory({ 'tokenizer.json': json });
+    let open = true;
+    const tokenizer = await load({ name: source.name, read: (name) => (open ? source.read(name) : Promise.reject(new Error('closed'))) });
+    await tokenizer.originalFiles();
+    open = false;
+    expect([...(await tokenizer.originalFiles()).keys()]).toEqual(['tokenizer.json']);
+  });
+
   it('gives undefined where there is no tokenizer', async () => {
     expect(await tokenizerFromFiles(memory({ 'config.json': {} }))).toBeUndefined();
   });

@@ -2,6 +2,7 @@
  * `lamella/tokenizer`: text to ids and back, chats to text, for the published vocabularies.
  */
 export { tokenizerFromFiles } from './load.js';
+export { loadTokenizer } from './source.js';
 export { createTokenizer } from './tokenizer.js';
 export type { DecodeOptions, EncodeOptions, Tokenizer, TokenizerParts } from './tokenizer.js';
 export { tokenizerFileNames } from './files.js';

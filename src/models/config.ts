@@ -16,11 +16,20 @@ type Json = Record<string, unknown>;
 /** Extents above this are mistakes or attacks: the largest published vocabulary is 262,208. */
 const LARGEST_EXTENT = 2 ** 24;
 
+/**
+ * Each layer and each expert of it becomes a part, and each rotated pair a stored frequency: a config
+ * of a few bytes must not ask for billions. The largest published are 126, 512 and 576.
+ */
+const LARGEST: Readonly<Record<string, number>> = {
+  num_hidden_layers: 1024, n_layer: 1024, n_routed_experts: 1024, num_experts: 1024, num_local_experts: 1024,
+  head_dim: 2 ** 14, qk_rope_head_dim: 2 ** 14,
+};
+
 export class HfConfig {
   private readonly raw: Json;
 
   constructor(private readonly whole: unknown, private readonly where = 'config.json') {
-    if (!isObject(whole)) throw new ConfigError(`${where}: expected an object, got ${whole === null ? 'null' : typeof whole}`);
+    if (!isObject(whole)) throw new ConfigError(`${where}: expected an object, got ${whole === null ? 'null' : Array.isArray(whole) ? 'a list' : typeof whole}`);
     this.raw = isObject(whole.text_config) ? { ...whole.text_config } : whole;
   }
 
@@ -99,8 +108,7 @@ export class HfConfig {
     const entry = table && layerType && isObject(table[layerType]) ? table[layerType] : table;
     const scaling = entry ?? (isObject(this.raw.rope_scaling) ? this.raw.rope_scaling : {});
     const reader = new HfConfig({ ...(scaling as Json) }, `${this.where}: ${entry ? 'rope_parameters' : 'rope_scaling'}`);
-    const theta = reader.has('rope_theta') ? reader.num('rope_theta') : this.num('rope_theta', defaultTheta);
-    if (theta <= 0) throw new ConfigError(`${this.where}: rope_theta must be positive, got ${theta}`);
+    const theta = reader.has('rope_theta') ? reader.positive('rope_theta') : this.positive('rope_theta', defaultTheta);
     return { theta, scaling: reader.scaling(this) };
   }
 
@@ -108,16 +116,16 @@ export class HfConfig {
     const type = this.has('rope_type') ? this.str('rope_type') : this.str('type', 'default');
     switch (type) {
       case 'default': return { type: 'none' };
-      case 'linear': return { type: 'linear', factor: this.num('factor') };
+      case 'linear': return { type: 'linear', factor: this.positive('factor') };
       case 'llama3': return {
-        type: 'llama3', factor: this.num('factor'), lowFreqFactor: this.num('low_freq_factor'), highFreqFactor: this.num('high_freq_factor'),
+        type: 'llama3', factor: this.positive('factor'), lowFreqFactor: this.positive('low_freq_factor'), highFreqFactor: this.positive('high_freq_factor'),
         originalContext: this.int('original_max_position_embeddings'),
       };
       case 'yarn': {
         const originalContext = this.int('original_max_position_embeddings');
         const optional = (key: string) => (this.has(key) ? this.num(key) : undefined);
         return {
-          type: 'yarn', originalContext, factor: optional('factor') ?? outer.int('max_position_embeddings') / originalContext,
+          type: 'yarn', originalContext, factor: (this.has('factor') ? this.positive('factor') : undefined) ?? outer.int('max_position_embeddings') / originalContext,
           betaFast: this.num('beta_fast', 32), betaSlow: this.num('beta_slow', 1),
           mscale: optional('mscale'), mscaleAllDim: optional('mscale_all_dim'), attentionFactor: optional('attention_factor'),
         };
@@ -126,9 +134,17 @@ export class HfConfig {
     }
   }
 
+  private positive(key: string, fallback?: number): number {
+    const value = this.num(key, fallback);
+    if (value <= 0) throw this.wrong(key, value, 'positive');
+    return value;
+  }
+
   private whole_number(key: string, least: number, fallback?: number): number {
     const value = this.read(key, fallback, (v): v is number => Number.isInteger(v), 'a whole number');
-    if (value < least || value > LARGEST_EXTENT) throw this.wrong(key, value, `a whole number from ${least} to ${LARGEST_EXTENT}`);
+    const most = LARGEST[key] ?? LARGEST_EXTENT;
+    // A default may be a quotient: hidden_size over heads.
+    if (!Number.isInteger(value) || value < least || value > most) throw this.wrong(key, value, `a whole number from ${least} to ${most}`);
     return value;
   }
 

@@ -1,0 +1,67 @@
+// The figures of several models side by side, and which of them differ.
+
+import { describe } from './describe.js';
+import type { DescribeOptions, Description } from './describe.js';
+import type { DescribeSource } from './source.js';
+import { layerTexts } from './summary.js';
+
+export interface ComparisonRow {
+  readonly key: string;
+  readonly label: string;
+  readonly unit: 'text' | 'count' | 'parameters' | 'tokens' | 'bytes' | 'flops';
+  /** One per model, in the order given; exact. */
+  readonly values: readonly (number | string)[];
+  readonly differs: boolean;
+}
+
+export interface Comparison {
+  readonly models: readonly Description[];
+  readonly rows: readonly ComparisonRow[];
+}
+
+/** Compares models: `compare(a, b, …)`, or `compare([a, b, …], { context })`. */
+export async function compare(...sources: DescribeSource[]): Promise<Comparison>;
+export async function compare(sources: readonly DescribeSource[], options?: DescribeOptions): Promise<Comparison>;
+export async function compare(first: DescribeSource | readonly DescribeSource[], ...rest: unknown[]): Promise<Comparison> {
+  const isList = Array.isArray(first) && !first.some((item) => item instanceof Blob);
+  const sources = (isList ? first : [first, ...rest]) as DescribeSource[];
+  const options = (isList ? rest[0] : undefined) as DescribeOptions | undefined;
+  const models: Description[] = [];
+  for (const source of sources) models.push(await describe(source, { headers: false, ...options }));
+  return compareDescriptions(models);
+}
+
+/** Compares what `describe` gave. */
+export function compareDescriptions(models: readonly Description[]): Comparison {
+  if (models.length === 0) throw new RangeError('there is nothing to compare: no models were given');
+  const texts = models.map(layerTexts);
+  const row = (key: string, label: string, unit: ComparisonRow['unit'], value: (model: Description, index: number) => number | string): ComparisonRow => {
+    const values = models.map(value);
+    return { key, label, unit, values, differs: values.some((other) => other !== values[0]) };
+  };
+  const rows = [
+    row('family', 'family', 'text', (m) => m.family),
+    row('parameters', 'parameters', 'parameters', (m) => m.parameters.total),
+    row('active', 'active per token', 'parameters', (m) => m.parameters.active),
+    row('layers', 'layers', 'count', (m) => m.layers.length),
+    row('hiddenSize', 'hidden size', 'count', (m) => m.hiddenSize),
+    row('attention', 'attention', 'text', (_, i) => texts[i].attention),
+    row('reach', 'sees', 'text', (_, i) => texts[i].reach),
+    row('positions', 'positions', 'text', (_, i) => texts[i].positions),
+    row('norms', 'norms', 'text', (_, i) => texts[i].norms),
+    row('qkNorm', 'query/key norm', 'text', (_, i) => texts[i].qkNorm),
+    row('mlp', 'feed-forward', 'text', (_, i) => texts[i].mlp),
+    row('tiedHead', 'head', 'text', (m) => (m.tiedHead ? 'tied' : 'own')),
+    row('vocabularySize', 'vocabulary', 'count', (m) => m.vocabularySize),
+    row('contextLength', 'longest context', 'tokens', (m) => m.contextLength),
+    row('weightBytes', 'weights', 'bytes', (m) => m.weightBytes),
+    row('kvBytesPerToken', 'KV cache per token', 'bytes', (m) => m.kvBytesPerToken),
+    row('kvAtContextLength', 'KV at longest context', 'bytes', (m) => m.kvAtContextLength),
+    row('context', 'at a context of', 'tokens', (m) => m.context),
+    row('kvAtContext', '  KV cache', 'bytes', (m) => m.kvAtContext),
+    row('decodeFlops', '  decode step computes', 'flops', (m) => m.decode.flops.total),
+    row('decodeBytes', '  decode step moves', 'bytes', (m) => m.decode.bytesRead + m.decode.bytesWritten),
+    row('prefillFlops', '  prefill computes', 'flops', (m) => m.prefill.flops.total),
+  ];
+  return { models, rows };
+}

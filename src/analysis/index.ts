@@ -1,0 +1,11 @@
+// `lamella/analysis`: what a design costs and buys, from the definition that runs.
+
+export { compare, compareDescriptions } from './compare.js';
+export type { Comparison, ComparisonRow } from './compare.js';
+export { describe } from './describe.js';
+export type { DescribeOptions, Description } from './describe.js';
+export type { PassCost } from './execute.js';
+export type { LayerDescription, MlpDescription, RopeDescription } from './layers.js';
+export { tokensKept } from './memory.js';
+export type { PartName } from './parameters.js';
+export type { DescribeSource } from './source.js';

@@ -39,7 +39,7 @@ export async function prefill(runner: Runner, sequence: Sequence, tokens: readon
 }
 
 /** Lets timers, signals and other requests run between steps. */
-const breathe = () => new Promise<void>((resolve) => { setTimeout(resolve, 0); });
+const breathe = () => new Promise<void>((resolve) => { if (typeof setImmediate === 'function') setImmediate(resolve); else setTimeout(resolve, 0); });
 
 /** Continues `prompt` token by token. Returns why it ended. */
 export async function* generate(

@@ -1,4 +1,4 @@
-// From logits to the next token: greedy, or temperature, top-k, min-p, top-p in that order, with a
+// From logits to the next token: greedy, or temperature, min-p, top-k, top-p in that order, with a
 // repetition penalty before them and a seeded generator behind. Same seed, same text.
 
 export interface SamplingOptions {
@@ -26,6 +26,8 @@ export function seededRandom(seed: number): () => number {
     return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+interface Candidate { readonly id: number; readonly p: number }
 
 export class Sampler {
   private readonly random: () => number;
@@ -57,20 +59,40 @@ export class Sampler {
     return out;
   }
 
-  /** Tokens that survive every filter, likeliest first, with probabilities relative to the first. */
-  private candidates(scores: Float32Array): { id: number; p: number }[] {
+  /** Tokens that survive every filter, with probabilities relative to the likeliest. */
+  private candidates(scores: Float32Array): Candidate[] {
     const best = scores[largest(scores)];
-    let kept = Array.from(scores, (score, id) => ({ id, p: Math.exp((score - best) / this.temperature) }));
-    kept = kept.filter(({ p }) => p > 0 && p >= this.minP).sort((a, b) => b.p - a.p || a.id - b.id);
-    if (this.topK > 0) kept = kept.slice(0, this.topK);
-    if (this.topP >= 1) return kept;
-    const total = kept.reduce((sum, { p }) => sum + p, 0);
-    let sum = 0;
-    const last = kept.findIndex(({ p }) => (sum += p) >= this.topP * total);
-    return kept.slice(0, last < 0 ? kept.length : last + 1);
+    const relative = (id: number) => Math.exp((scores[id] - best) / this.temperature);
+    let total = 0;
+    for (let id = 0; this.topP < 1 && id < scores.length; id++) if (relative(id) >= this.minP) total += relative(id);
+    // Sorting a whole vocabulary costs more than a small model's step: only as much as the filters need is sorted.
+    for (const floor of this.topK > 0 || this.topP < 1 ? [1e-2, 1e-4, 1e-8, 0] : [0]) {
+      const threshold = Math.max(floor, this.minP);
+      const kept: Candidate[] = [];
+      for (let id = 0; id < scores.length; id++) {
+        const p = relative(id);
+        if (p >= threshold && p > 0) kept.push({ id, p });
+      }
+      const cut = this.cut(kept, total);
+      if (cut || threshold === this.minP || floor === 0) return cut ?? kept;
+    }
+    throw new Error('unreachable: the last floor keeps everything');
   }
 
-  private draw(kept: readonly { id: number; p: number }[]): number {
+  /** Top-k, then top-p over what is left; undefined when more candidates could be needed. */
+  private cut(kept: Candidate[], total: number): Candidate[] | undefined {
+    if (this.topK === 0 && this.topP >= 1) return kept;
+    kept.sort((a, b) => b.p - a.p || a.id - b.id);
+    const enoughForK = this.topK > 0 && kept.length >= this.topK;
+    if (enoughForK) kept.length = this.topK;
+    if (this.topP >= 1) return enoughForK ? kept : undefined;
+    const mass = enoughForK ? kept.reduce((sum, { p }) => sum + p, 0) : total;
+    let sum = 0;
+    const last = kept.findIndex(({ p }) => (sum += p) >= this.topP * mass);
+    return last < 0 ? (enoughForK ? kept : undefined) : kept.slice(0, last + 1);
+  }
+
+  private draw(kept: readonly Candidate[]): number {
     let left = this.random() * kept.reduce((sum, { p }) => sum + p, 0);
     for (const { id, p } of kept) if ((left -= p) < 0) return id;
     return kept[kept.length - 1].id;

@@ -33,6 +33,24 @@ describe('Sampler', () => {
   it('keeps those at least min-p as likely as the likeliest', () => {
     expect(histogram({ temperature: 1, minP: Math.exp(-0.6) }).map((n) => n > 0)).toEqual([false, true, false, false, true]);
   });
+  it('gives the same tokens however much of a large vocabulary the filters need', () => {
+    const wide = Float32Array.from({ length: 5000 }, (_, i) => Math.sin(i * 12.9898) * 8);
+    const sorted = [...wide.keys()].sort((a, b) => wide[b] - wide[a] || a - b);
+    const e = sorted.map((id) => Math.exp(wide[id] - wide[sorted[0]]));
+    const keepers = (options: ConstructorParameters<typeof Sampler>[0]) => {
+      const sampler = new Sampler({ temperature: 1, seed: 2, ...options });
+      return new Set(Array.from({ length: 3000 }, () => sampler.pick(wide, [])));
+    };
+    const top = (count: number) => new Set(sorted.slice(0, count));
+    expect([...keepers({ topK: 3 })].sort()).toEqual([...top(3)].sort());
+    let sum = 0;
+    const nucleus = e.findIndex((p) => (sum += p) >= 0.4 * e.reduce((a, b) => a + b, 0)) + 1;
+    expect(nucleus).toBeGreaterThan(20);
+    const drawn = keepers({ topP: 0.4 });
+    expect([...drawn].every((id) => top(nucleus).has(id))).toBe(true);
+    expect(drawn.size).toBeGreaterThan(nucleus * 0.9);
+    expect(keepers({ topK: 4000, minP: 0.9 })).toEqual(new Set(sorted.filter((_, i) => e[i] >= 0.9)));
+  });
   it('penalises repetition', () => {
     const sampler = new Sampler({ repetitionPenalty: 2 });
     expect(sampler.pick(logits, [1])).toBe(4);

@@ -8,5 +8,7 @@ export { Runner } from './runner.js';
 export type { StepRequest, WantedLogits } from './runner.js';
 export { assemble, savedType, saveWeights, storedParts } from './save.js';
 export { Sequence } from './sequence.js';
+export { syntheticWeight } from './synthetic.js';
+export type { SyntheticFormat } from './synthetic.js';
 export { planBinding, WeightsError } from './weights.js';
 export type { BindOptions, LoadProgress, WeightFormat } from './weights.js';

@@ -1,5 +1,6 @@
 // Generation: sampling rules, seeds, stop strings, end tokens, log probabilities, aborts.
 
+import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { largest, logProbability, Sampler } from '../../src/generate/index.js';
 import { loadModel } from '../../src/index.js';
@@ -147,8 +148,15 @@ describe('generate', () => {
 
 describe('text', () => {
   let model: Model;
-  beforeAll(async () => { model = await loadModel(await storyModel(), { backend: 'reference' }); });
-  afterAll(() => model.dispose());
+  let directory: string;
+  beforeAll(async () => {
+    directory = await storyModel();
+    model = await loadModel(directory, { backend: 'reference' });
+  });
+  afterAll(async () => {
+    await model.dispose();
+    rmSync(directory, { recursive: true });
+  });
 
   const told = async (options: GenerateOptions) => {
     let text = '';

@@ -1,0 +1,51 @@
+// Weights of a published shape without a checkpoint: a repeating pattern of small numbers in the
+// wanted format. For speed and memory measurements; the text it produces means nothing.
+
+import type { Parameter } from '../nn/index.js';
+import { bf16Bits, byteLength, elementCount, empty, f16Bits, fromArray, Q8_0_BLOCK, Q8_0_BYTES } from '../tensor/index.js';
+import type { Device, DType, Spec, Tensor } from '../tensor/index.js';
+
+export type SyntheticFormat = 'f32' | 'f16' | 'bf16' | 'q8_0';
+
+/** Bytes written at a time. */
+const CHUNK = 16 * 2 ** 20;
+
+/** A tensor for one parameter: matrices in `format`, vectors and routers in float32. */
+export function syntheticWeight({ shape, precise, init }: Parameter, device: Device, format: SyntheticFormat): Tensor {
+  if (shape.length < 2) return fromArray(device, shape, new Float32Array(elementCount(shape)).fill('constant' in init ? init.constant : 0));
+  const fits = format !== 'q8_0' || shape.at(-1)! % Q8_0_BLOCK === 0;
+  const spec: Spec = { shape, dtype: precise || !fits ? 'f32' : format };
+  const tensor = empty(device, spec);
+  // Deviation 1 / sqrt(inputs) keeps activations near one through any depth.
+  const unit = unitBytes(spec.dtype, 1 / Math.sqrt(shape.at(-1)!));
+  const pattern = new Uint8Array(Math.floor(CHUNK / unit.length) * unit.length);
+  for (let at = 0; at < pattern.length; at += unit.length) pattern.set(unit, at);
+  const total = byteLength(spec);
+  for (let at = 0; at < total; at += pattern.length) device.backend.write(tensor.storage.id, at, pattern.subarray(0, Math.min(pattern.length, total - at)));
+  return tensor;
+}
+
+/** 8,160 numbers of the given deviation (a multiple of no power-of-two row above 32), encoded. */
+function unitBytes(dtype: DType, deviation: number): Uint8Array {
+  const count = 255 * Q8_0_BLOCK;
+  let state = 1;
+  const values = Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+    return (state / 0x40000000 - 1) * deviation * Math.sqrt(3);
+  });
+  switch (dtype) {
+    case 'f32': return new Uint8Array(values.buffer);
+    case 'f16': return new Uint8Array(Uint16Array.from(values, f16Bits).buffer);
+    case 'bf16': return new Uint8Array(Uint16Array.from(values, bf16Bits).buffer);
+    case 'q8_0': {
+      const out = new Uint8Array((count / Q8_0_BLOCK) * Q8_0_BYTES);
+      const scale = (deviation * Math.sqrt(3)) / 127;
+      for (let b = 0; b * Q8_0_BLOCK < count; b++) {
+        new DataView(out.buffer).setUint16(b * Q8_0_BYTES, f16Bits(scale), true);
+        for (let i = 0; i < Q8_0_BLOCK; i++) out[b * Q8_0_BYTES + 2 + i] = Math.round(values[b * Q8_0_BLOCK + i] / scale) & 0xff;
+      }
+      return out;
+    }
+    default: throw new TypeError(`synthetic weights cannot be ${dtype}`);
+  }
+}

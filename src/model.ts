@@ -157,8 +157,9 @@ export class Model {
     }
   }
 
-  /** Frees weights, caches and the backend. */
+  /** Frees weights, caches and the backend, once the step that is running has ended. */
   async dispose(): Promise<void> {
+    await this.engine.runner.idle();
     this.engine.dispose();
   }
 

@@ -22,6 +22,8 @@ export class Runner {
   readonly kv: KvPages;
   private readonly sequences = new Set<Sequence>();
   private readonly plans = new Map<number, Recorded>();
+  private tail: Promise<void> = Promise.resolve();
+  private disposed = false;
   /** Counters that tests and `bench` read. */
   readonly counts = { steps: 0, replays: 0, recorded: 0 };
 
@@ -37,9 +39,21 @@ export class Runner {
 
   /**
    * Appends tokens to sequences in one pass. Returns, per request, the wanted logits row by row
-   * ([rows * vocabulary]; empty for 'none').
+   * ([rows * vocabulary]; empty for 'none'). Steps run one after another, in the order of the calls.
    */
-  async step(requests: readonly StepRequest[]): Promise<Float32Array[]> {
+  step(requests: readonly StepRequest[]): Promise<Float32Array[]> {
+    const result = this.tail.then(() => this.stepNow(requests));
+    this.tail = result.then(() => undefined, () => undefined);
+    return result;
+  }
+
+  /** Resolves when no step is running or waiting. */
+  async idle(): Promise<void> {
+    for (let seen; seen !== this.tail;) await (seen = this.tail);
+  }
+
+  private async stepNow(requests: readonly StepRequest[]): Promise<Float32Array[]> {
+    if (this.disposed) throw new Error('the model was disposed');
     for (const { sequence, tokens } of requests) {
       sequence.check();
       this.checkTokens(tokens, sequence.length);
@@ -65,6 +79,7 @@ export class Runner {
   }
 
   dispose(): void {
+    this.disposed = true;
     for (const sequence of [...this.sequences]) sequence.dispose();
     this.dropPlans();
     this.kv.dispose();

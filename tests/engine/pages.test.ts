@@ -95,6 +95,24 @@ describe('requests that are refused', () => {
     await model.dispose();
   });
 
+  it('runs steps in the order they were asked for, and none after dispose', async () => {
+    const model = await loadReference('qwen3');
+    const tell = async (prompt: number[]) => {
+      const tokens = [];
+      for await (const piece of model.generate(prompt, { maxTokens: 12, ignoreEos: true })) tokens.push(piece.token);
+      return tokens;
+    };
+    const alone = [await tell([1, 2, 3]), await tell([9, 8])];
+    expect(await Promise.all([tell([1, 2, 3]), tell([9, 8])])).toEqual(alone);
+    const sequence = model.sequence();
+    const [, second] = await Promise.all([model.step([{ sequence, tokens: [1, 2] }]), model.step([{ sequence, tokens: [3] }])]);
+    expect(relativeError(second[0], (await model.logits([1, 2, 3])).data.slice(2 * 272))).toBeLessThan(1e-6);
+    const running = model.step([{ sequence, tokens: [4] }]);
+    await model.dispose();
+    expect((await running)[0].length).toBe(272);
+    await expect(model.step([{ sequence, tokens: [5] }])).rejects.toThrow('the model was disposed');
+  });
+
   it('several models live side by side', async () => {
     const [a, b] = [await loadReference('qwen3'), await loadReference('gemma3')];
     const [one, two] = [await a.logits([1, 2, 3]), await b.logits([1, 2, 3])];

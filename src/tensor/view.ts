@@ -2,7 +2,7 @@
 // Slow and exact on purpose: stored formats are decoded a row at a time.
 
 import {
-  byteLength, elementCount, F8_E4M3_TABLE, f16Table, f32FromBits, Q8_0_BLOCK, Q8_0_BYTES, scaleGrid, scaleOffset,
+  byteLength, elementCount, F8_E4M3_TABLE, f16Table, Q8_0_BLOCK, Q8_0_BYTES, scaleGrid, scaleOffset,
 } from './dtype.js';
 import type { Spec } from './dtype.js';
 
@@ -59,16 +59,27 @@ export function decodeRow(spec: Spec, bytes: Uint8Array, index: number, out: Flo
   switch (spec.dtype) {
     case 'f32': for (let i = 0; i < n; i++) out[i] = at.getFloat32((index * n + i) * 4, true); return;
     case 'i32': for (let i = 0; i < n; i++) out[i] = at.getInt32((index * n + i) * 4, true); return;
-    case 'bf16': for (let i = 0; i < n; i++) out[i] = f32FromBits(at.getUint16((index * n + i) * 2, true) << 16); return;
+    case 'bf16': {
+      const codes = halves(bytes, index * n, n);
+      const words = new Uint32Array(out.buffer, out.byteOffset, n);
+      for (let i = 0; i < n; i++) words[i] = codes[i] << 16; // bf16 is the upper half of a float32
+      return;
+    }
     case 'f16': {
-      const table = f16Table();
-      for (let i = 0; i < n; i++) out[i] = table[at.getUint16((index * n + i) * 2, true)];
+      const [codes, table] = [halves(bytes, index * n, n), f16Table()];
+      for (let i = 0; i < n; i++) out[i] = table[codes[i]];
       return;
     }
     case 'f8_e4m3': return decodeF8Row(spec, bytes, at, index, out);
     case 'q8_0': return decodeQ8Row(n, at, index, out);
     default: spec.dtype satisfies never;
   }
+}
+
+/** `count` 16-bit codes from element `first`; copied only where the bytes are not aligned. */
+function halves(bytes: Uint8Array, first: number, count: number): Uint16Array {
+  const start = bytes.byteOffset + first * 2;
+  return start % 2 === 0 ? new Uint16Array(bytes.buffer, start, count) : new Uint16Array(bytes.slice(first * 2, (first + count) * 2).buffer);
 }
 
 function decodeF8Row(spec: Spec, bytes: Uint8Array, at: DataView, index: number, out: Float32Array): void {

@@ -10,6 +10,7 @@ import { llama } from './llama.js';
 import { llama4 } from './llama4.js';
 import { mistral } from './mistral.js';
 import { olmo2 } from './olmo2.js';
+import { olmo3 } from './olmo3.js';
 import { qwen3 } from './qwen3.js';
 import { smollm3 } from './smollm3.js';
 
@@ -17,6 +18,7 @@ export const families: readonly Family[] = [
   gpt2,
   llama,
   olmo2,
+  olmo3,
   gemma3,
   mistral,
   llama4,

@@ -8,7 +8,7 @@ import { lossAndGradients } from '../../src/training/index.js';
 import { loadReference, modelDirectory, readArrays, relativeError, shared, titled } from '../support.js';
 import { existsSync } from 'node:fs';
 
-const names = ['gpt2', 'llama3', 'olmo2', 'gemma3', 'mistral_small_31', 'llama4', 'qwen3', 'qwen3_moe', 'smollm3', 'deepseek_v3', 'kimi_k2'];
+const names = ['gpt2', 'llama3', 'olmo2', 'olmo3', 'gemma3', 'mistral_small_31', 'llama4', 'qwen3', 'qwen3_moe', 'smollm3', 'deepseek_v3', 'kimi_k2'];
 
 for (const name of names) {
   describe.skipIf(!modelDirectory(name))(titled(name), () => {

@@ -11,7 +11,7 @@ import { loadModel } from '../../src/index.js';
 import { loadReference, modelDirectory, readArrays, relativeError, titled } from '../support.js';
 
 const complete = [
-  'gpt2', 'llama3', 'olmo2', 'gemma3', 'mistral_small_31', 'llama4', 'qwen3', 'qwen3_moe', 'smollm3', 'deepseek_v3', 'deepseek_v2_lite', 'kimi_k2',
+  'gpt2', 'llama3', 'olmo2', 'olmo3', 'gemma3', 'mistral_small_31', 'llama4', 'qwen3', 'qwen3_moe', 'smollm3', 'deepseek_v3', 'deepseek_v2_lite', 'kimi_k2',
 ];
 const oneConfig = ['deepseek_v3_fp8', 'gemma3_multimodal', 'mistral3_multimodal', 'llama4_multimodal'];
 const PROMPT = 11;

@@ -37,7 +37,7 @@ export interface Safetensors {
  * Throws CheckpointError when the file is damaged; the source is closed then.
  */
 export async function readSafetensors(source: string | ByteSource | Uint8Array | Blob): Promise<Safetensors> {
-  const bytes = await openSource(source);
+  const bytes = await openSource(source, 'safetensors bytes');
   try {
     const { header, dataStart } = await readHeader(bytes);
     const tensors = new Map<string, StoredTensor>();
@@ -51,8 +51,9 @@ export async function readSafetensors(source: string | ByteSource | Uint8Array |
   }
 }
 
-async function openSource(source: string | ByteSource | Uint8Array | Blob): Promise<ByteSource> {
-  if (source instanceof Uint8Array) return bytesSource(source, 'safetensors bytes');
+/** Opens whatever may be given as a file; `arrayName` is what messages call an array. */
+export async function openSource(source: string | ByteSource | Uint8Array | Blob, arrayName: string): Promise<ByteSource> {
+  if (source instanceof Uint8Array) return bytesSource(source, arrayName);
   if (source instanceof Blob) return blobSource(source);
   if (typeof source !== 'string') return source;
   if (isHttpUrl(source)) {
@@ -247,7 +248,8 @@ function encodeHeader(entries: [string, unknown][]): Uint8Array {
   return header;
 }
 
-async function* tensorChunks({ name, data }: WritableTensor, bytes: number): AsyncGenerator<Uint8Array> {
+/** The bytes of a tensor to be written, which must be exactly so many. */
+export async function* tensorChunks({ name, data }: WritableTensor, bytes: number): AsyncGenerator<Uint8Array> {
   let produced = 0;
   const given = typeof data === 'function' ? await data() : data;
   for await (const chunk of given instanceof Uint8Array ? [given] : given) {

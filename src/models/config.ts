@@ -74,6 +74,16 @@ export class HfConfig {
     return value.length ? (value as T[]) : undefined;
   }
 
+  /** One entry per layer, each of the allowed values; absent, null and empty give undefined. */
+  perLayer<T extends string | number>(key: string, layers: number, allowed: readonly T[]): readonly T[] | undefined {
+    const list = this.list<T>(key);
+    if (!list) return undefined;
+    if (list.length !== layers) throw new ConfigError(`${this.where}: ${key} has ${list.length} entries for ${layers} layers`);
+    const odd = list.find((entry) => !allowed.includes(entry));
+    if (odd !== undefined) throw new ConfigError(`${this.where}: ${key} holds ${JSON.stringify(odd)}, expected ${allowed.map((a) => JSON.stringify(a)).join(' or ')}`);
+    return list;
+  }
+
   /** True for `true` and for non-zero numbers (Llama 4 writes `attn_temperature_tuning` as 4). */
   flag(key: string, fallback: boolean): boolean {
     return typeof this.raw[key] === 'number' ? this.raw[key] !== 0 : this.bool(key, fallback);

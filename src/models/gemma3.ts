@@ -16,7 +16,7 @@ function config(hf: HfConfig) {
   hf.require('hidden_activation', 'gelu_pytorch_tanh');
   const layers = hf.int('num_hidden_layers');
   const pattern = hf.int(hf.has('sliding_window_pattern') ? 'sliding_window_pattern' : '_sliding_window_pattern', 6);
-  const types = hf.list<string>('layer_types');
+  const types = hf.perLayer('layer_types', layers, ['sliding_attention', 'full_attention']);
   const isGlobal = (i: number) => (types ? types[i] === 'full_attention' : (i + 1) % pattern === 0);
   const newSchema = hf.has('rope_parameters');
   const local: RopeConfig = newSchema ? hf.rope('sliding_attention') : { theta: hf.num('rope_local_base_freq', 1e4), scaling: { type: 'none' } };

@@ -18,7 +18,7 @@ function config(hf: HfConfig) {
   hf.require('num_experts_per_tok', 1);
   const layers = hf.int('num_hidden_layers');
   const interval = hf.int('no_rope_layer_interval', 4);
-  const listed = hf.list<number>('no_rope_layers'); // despite its name, 1 means "uses RoPE"
+  const listed = hf.perLayer('no_rope_layers', layers, [0, 1]); // despite its name, 1 means "uses RoPE"
   const moeLayers = hf.list<number>('moe_layers');
   const moeStep = hf.int('interleave_moe_layer_step', 1);
   return {

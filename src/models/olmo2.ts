@@ -17,7 +17,7 @@ function config(hf: HfConfig) {
   const [dim, heads] = [hf.int('hidden_size'), hf.int('num_attention_heads')];
   return {
     vocab: hf.int('vocab_size'), dim, layers: hf.int('num_hidden_layers'), hidden: hf.int('intermediate_size'),
-    heads, kvHeads: hf.int('num_key_value_heads', heads), headDim: hf.int('head_dim', dim / heads), context: hf.int('max_position_embeddings'),
+    heads, kvHeads: hf.int('num_key_value_heads'), headDim: hf.int('head_dim', dim / heads), context: hf.int('max_position_embeddings'),
     eps: hf.num('rms_norm_eps'), rope: hf.rope(), tied: hf.bool('tie_word_embeddings', false),
   };
 }

@@ -15,7 +15,8 @@ function config(hf: HfConfig) {
   hf.require('attention_bias', false);
   hf.multiple('num_attention_heads', 'num_key_value_heads');
   const [dim, heads] = [hf.int('hidden_size'), hf.int('num_attention_heads')];
-  const types = hf.list<string>('layer_types');
+  const layers = hf.int('num_hidden_layers');
+  const types = hf.perLayer('layer_types', layers, ['sliding_attention', 'full_attention']);
   const isFull = (i: number) => (types ? types[i] === 'full_attention' : (i + 1) % 4 === 0);
   // YaRN is for the full layers, even where one table is written for all of them.
   const plain: RopeConfig = { theta: hf.rope('sliding_attention').theta, scaling: { type: 'none' } };
@@ -23,7 +24,7 @@ function config(hf: HfConfig) {
     vocab: hf.int('vocab_size'), dim, hidden: hf.int('intermediate_size'), heads, kvHeads: hf.int('num_key_value_heads'),
     headDim: hf.int('head_dim', dim / heads), context: hf.int('max_position_embeddings'),
     eps: hf.num('rms_norm_eps', 1e-5), tied: hf.bool('tie_word_embeddings', false),
-    layers: Array.from({ length: hf.int('num_hidden_layers') }, (_, i) => isFull(i)
+    layers: Array.from({ length: layers }, (_, i) => isFull(i)
       ? { window: undefined, rope: hf.rope('full_attention') }
       : { window: hf.int('sliding_window', 4096), rope: plain }),
   };

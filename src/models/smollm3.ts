@@ -13,12 +13,13 @@ function config(hf: HfConfig) {
   hf.multiple('num_attention_heads', 'num_key_value_heads');
   const [dim, heads] = [hf.int('hidden_size'), hf.int('num_attention_heads')];
   const interval = hf.int('no_rope_layer_interval', 4);
-  const listed = hf.list<number>('no_rope_layers'); // despite its name, 1 means "uses RoPE"
+  const layers = hf.int('num_hidden_layers');
+  const listed = hf.perLayer('no_rope_layers', layers, [0, 1]); // despite its name, 1 means "uses RoPE"
   return {
     vocab: hf.int('vocab_size'), dim, hidden: hf.int('intermediate_size'), heads, kvHeads: hf.int('num_key_value_heads'),
     headDim: hf.int('head_dim', dim / heads), context: hf.int('max_position_embeddings'),
     eps: hf.num('rms_norm_eps'), rope: hf.rope(undefined, 2e6), tied: hf.bool('tie_word_embeddings', true),
-    usesRope: Array.from({ length: hf.int('num_hidden_layers') }, (_, i) => (listed ? listed[i] === 1 : (i + 1) % interval !== 0)),
+    usesRope: Array.from({ length: layers }, (_, i) => (listed ? listed[i] === 1 : (i + 1) % interval !== 0)),
   };
 }
 export const smollm3 = family('smollm3', ['smollm3'], config, (c) => decoder({

@@ -66,6 +66,8 @@ describe('a checkpoint that does not fit its config', () => {
     await expect(load(await damaged('qwen3', { config: (c) => { c.num_attention_heads = 0; } }))).rejects.toThrow('num_attention_heads must be a whole number from 1');
     await expect(load(await damaged('qwen3', { config: (c) => { c.num_key_value_heads = 3; } }))).rejects.toThrow('num_attention_heads (4) must be a multiple of num_key_value_heads (3)');
     await expect(load(await damaged('qwen3', { config: (c) => { c.rope_scaling = { rope_type: 'longrope' }; } }))).rejects.toThrow("RoPE scaling 'longrope' is not supported");
+    await expect(load(await damaged('smollm3', { config: (c) => { c.no_rope_layers = [1, 0]; } }))).rejects.toThrow('no_rope_layers has 2 entries for 5 layers');
+    await expect(load(await damaged('smollm3', { config: (c) => { c.no_rope_layers = [1, 0, 1, 1, 2]; } }))).rejects.toThrow('no_rope_layers holds 2, expected 0 or 1');
     await expect(load(await damaged('llama3', { config: (c) => { c.hidden_act = 'relu'; } }))).rejects.toThrow('hidden_act "relu" is not supported');
   });
 });

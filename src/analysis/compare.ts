@@ -3,7 +3,7 @@
 import { describe } from './describe.js';
 import type { DescribeOptions, Description } from './describe.js';
 import type { DescribeSource } from './source.js';
-import { layerTexts } from './summary.js';
+import { layerColumns, summarise } from './summary.js';
 
 export interface ComparisonRow {
   readonly key: string;
@@ -34,27 +34,28 @@ export async function compare(first: DescribeSource | readonly DescribeSource[],
 /** Compares what `describe` gave. */
 export function compareDescriptions(models: readonly Description[]): Comparison {
   if (models.length === 0) throw new RangeError('there is nothing to compare: no models were given');
-  const texts = models.map(layerTexts);
-  const row = (key: string, label: string, unit: ComparisonRow['unit'], value: (model: Description, index: number) => number | string): ComparisonRow => {
+  const row = (key: string, label: string, unit: ComparisonRow['unit'], value: (model: Description) => number | string): ComparisonRow => {
     const values = models.map(value);
     return { key, label, unit, values, differs: values.some((other) => other !== values[0]) };
   };
+  const layerRow = (key: string, label: string) => row(key, label, 'text', (model) =>
+    summarise(model.layers, layerColumns(model).find(([column]) => column === label)![1]));
   const rows = [
     row('family', 'family', 'text', (m) => m.family),
     row('parameters', 'parameters', 'parameters', (m) => m.parameters.total),
     row('active', 'active per token', 'parameters', (m) => m.parameters.active),
     row('layers', 'layers', 'count', (m) => m.layers.length),
     row('hiddenSize', 'hidden size', 'count', (m) => m.hiddenSize),
-    row('attention', 'attention', 'text', (_, i) => texts[i].attention),
-    row('reach', 'sees', 'text', (_, i) => texts[i].reach),
-    row('positions', 'positions', 'text', (_, i) => texts[i].positions),
-    row('norms', 'norms', 'text', (_, i) => texts[i].norms),
-    row('qkNorm', 'query/key norm', 'text', (_, i) => texts[i].qkNorm),
-    row('mlp', 'feed-forward', 'text', (_, i) => texts[i].mlp),
+    layerRow('attention', 'attention'),
+    layerRow('reach', 'sees'),
+    layerRow('positions', 'positions'),
+    layerRow('norms', 'norms'),
+    layerRow('qkNorm', 'query/key norm'),
+    layerRow('mlp', 'feed-forward'),
     row('tiedHead', 'head', 'text', (m) => (m.tiedHead ? 'tied' : 'own')),
     row('vocabularySize', 'vocabulary', 'count', (m) => m.vocabularySize),
     row('contextLength', 'longest context', 'tokens', (m) => m.contextLength),
-    row('weightBytes', 'weights', 'bytes', (m) => m.weightBytes),
+    row('weightBytes', 'weights in bf16', 'bytes', (m) => m.weightBytes),
     row('kvBytesPerToken', 'KV cache per token', 'bytes', (m) => m.kvBytesPerToken),
     row('kvAtContextLength', 'KV at longest context', 'bytes', (m) => m.kvAtContextLength),
     row('context', 'at a context of', 'tokens', (m) => m.context),

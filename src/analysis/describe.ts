@@ -18,7 +18,7 @@ import { openSource } from './source.js';
 import type { DescribeSource, OpenSourceOptions } from './source.js';
 
 export interface DescribeOptions extends OpenSourceOptions {
-  /** Tokens of context that memory and arithmetic are given for; 8192, or the most that learned positions allow. */
+  /** Tokens of context that memory and arithmetic are given for: 8192, or the model's longest where that is less. Learned positions are never exceeded. */
   readonly context?: number;
   /** Sequences in the decode step; 1 by default. */
   readonly batch?: number;
@@ -92,7 +92,7 @@ function describeModel(config: unknown, options: ModelOptions): Description {
   const binding = options.tensors && planBinding(decoder, options.tensors, { scaleBlock: scaleBlock(config) });
   const bound = new Map(binding?.targets.map(({ parameter, spec }) => [parameter, spec]));
   const { frame } = decoder;
-  const context = Math.min(options.context ?? DEFAULT_CONTEXT, frame.positions ?? Infinity);
+  const context = Math.min(options.context ?? Math.min(DEFAULT_CONTEXT, frame.context), frame.positions ?? Infinity);
   const batch = options.batch ?? 1;
   const passes = explained(options.where, () => runPasses(decoder, (parameter) => bound.get(parameter) ?? { shape: parameter.shape, dtype: 'bf16' }, context, batch));
   const { counts, layers } = passes;

@@ -9,3 +9,4 @@ export type { LayerDescription, MlpDescription, RopeDescription } from './layers
 export { tokensKept } from './memory.js';
 export type { PartName } from './parameters.js';
 export type { DescribeSource } from './source.js';
+export { layerColumns, summarise } from './summary.js';

@@ -37,16 +37,19 @@ export function mlpText(mlp: MlpDescription | null): string {
   return `${mlp.experts} experts of ${thousands(mlp.hidden)}, top ${mlp.perToken}${mlp.shared ? `, ${mlp.shared} shared` : ''}`;
 }
 
-export function layerTexts(model: Description) {
-  const { layers, learnedPositions } = model;
-  return {
-    attention: summarise(layers, attentionText),
-    reach: summarise(layers, reachText),
-    positions: summarise(layers, (layer) => positionsText(layer, learnedPositions)),
-    norms: summarise(layers, ({ norms }) => norms),
-    qkNorm: summarise(layers, ({ qkNorm }) => qkNorm ?? 'none'),
-    mlp: summarise(layers, ({ mlp }) => mlpText(mlp)),
-  };
+/** What can be said of each layer, in words, under a heading. */
+export function layerColumns({ learnedPositions }: Pick<Description, 'learnedPositions'>): readonly (readonly [label: string, text: (layer: LayerDescription) => string])[] {
+  return [
+    ['attention', attentionText],
+    ['sees', reachText],
+    ['positions', (layer) => positionsText(layer, learnedPositions)],
+    ['norms', ({ norms }) => norms],
+    ['query/key norm', ({ qkNorm }) => qkNorm ?? 'none'],
+    ['feed-forward', ({ mlp }) => mlpText(mlp)],
+    ['parameters', ({ parameters }) => thousands(parameters)],
+    ['active', ({ active }) => thousands(active)],
+    ['KV bytes per token', ({ kvBytesPerToken }) => thousands(kvBytesPerToken)],
+  ];
 }
 
 function thousands(value: number): string {

@@ -1,0 +1,59 @@
+// `lamella compare`: the figures of several models side by side.
+
+import type { Command } from 'commander';
+import type { Comparison, ComparisonRow } from '../analysis/index.js';
+import { bytes, flops, short, thousands } from './format.js';
+import { printJson } from './io.js';
+import type { Io } from './io.js';
+import { count } from './options.js';
+import { table } from './table.js';
+
+export function registerCompare(program: Command, io: Io): void {
+  program.command('compare')
+    .description("show models' figures side by side, marking what differs")
+    .argument('<models...>', 'directories, config.json files, hub ids or names of published releases')
+    .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', count)
+    .option('--json', 'print all figures as JSON')
+    .addHelpText('after', `
+Only config.json is read: no weights are needed, and none at all for published releases.
+Every figure is derived from the definition that runs. Caches and weights are in bf16.
+
+Examples:
+  $ lamella compare gpt2-xl deepseek-v3
+  $ lamella compare qwen3-8b gemma-3-12b smollm3-3b --context 32768
+  $ lamella compare ./my-model/config.json llama-3.2-1b --json`)
+    .action(async (models: string[], options: { context?: number; json?: true }) => {
+      const { compare } = await import('../analysis/index.js');
+      const comparison = await compare(models, { context: options.context });
+      if (options.json) printJson(io, comparison);
+      else io.stdout.write(`${comparisonLines(comparison, io.stdout.columns).join('\n')}\n`);
+    });
+}
+
+/** Nine models fit a wide terminal with cells of this width. */
+const CELL = 18;
+
+export function comparisonLines({ models, rows }: Comparison, width?: number): string[] {
+  const several = models.length > 1;
+  const mark = (differs: boolean) => (several ? (differs ? '* ' : '  ') : '');
+  const head = [mark(false), ...models.map(({ name }) => wrappable(name))];
+  const body = rows.map((row) => [mark(row.differs) + row.label, ...row.values.map((value) => cellText(row.unit, value))]);
+  const lines = table([head, ...body], { width, cell: CELL });
+  return several ? [...lines, '', '* differs between the models'] : lines;
+}
+
+/** Lets a long hub id break behind its owner. */
+function wrappable(name: string): string {
+  return name.replace(/^([^/\s]+)\/([^/\s]+)$/, '$1/ $2');
+}
+
+function cellText(unit: ComparisonRow['unit'], value: number | string): string {
+  if (typeof value === 'string') return value;
+  switch (unit) {
+    case 'parameters': return short(value);
+    case 'bytes': return bytes(value);
+    case 'flops': return flops(value);
+    case 'count': case 'tokens': case 'text': return thousands(value);
+    default: return unit satisfies never;
+  }
+}

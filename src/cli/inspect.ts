@@ -1,0 +1,101 @@
+// `lamella inspect`: everything about one model, from its config and, for a checkpoint, from the
+// headers of its files.
+
+import type { Command } from 'commander';
+import type { Description, LayerDescription } from '../analysis/index.js';
+import { bytes, flops, percent, ranges, short, thousands } from './format.js';
+import { printJson } from './io.js';
+import type { Io } from './io.js';
+import { count } from './options.js';
+import { pairs, table } from './table.js';
+
+export function registerInspect(program: Command, io: Io): void {
+  program.command('inspect')
+    .description('show what a model is made of: parameters, memory, arithmetic, layer by layer')
+    .argument('<model>', 'directory, config.json file, hub id, web address or name of a published release')
+    .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', count)
+    .option('--revision <name>', 'hub branch, tag or commit')
+    .option('--json', 'print everything as JSON')
+    .addHelpText('after', `
+Of a checkpoint only the headers are read, never the weights: stored tensors that the model does not
+use are listed, missing or misshapen ones are an error. The hub id of a published release uses its
+built-in config; with --revision, or by its web address, the hub's files are looked at.
+
+Examples:
+  $ lamella inspect qwen3-30b-a3b
+  $ lamella inspect ./my-model --context 32768
+  $ lamella inspect owner/name --revision main --json`)
+    .action(async (model: string, options: { context?: number; revision?: string; json?: true }) => {
+      const { describe, layerColumns } = await import('../analysis/index.js');
+      const description = await describe(model, { context: options.context, revision: options.revision });
+      if (options.json) return printJson(io, description);
+      io.stdout.write(`${inspectionLines(description, layerColumns(description), io.stdout.columns).join('\n')}\n`);
+    });
+}
+
+type Columns = readonly (readonly [label: string, text: (layer: LayerDescription) => string])[];
+
+export function inspectionLines(model: Description, columns: Columns, width?: number): string[] {
+  return [
+    `${model.name} (${model.family})`, '', ...figures(model), '',
+    'parameters by part', ...parts(model), '',
+    ...layers(model, columns, width), ...skipped(model.skippedTensors),
+  ];
+}
+
+function figures(model: Description): string[] {
+  const { parameters: p, context, decode, prefill } = model;
+  const exact = (value: number) => (value < 1e6 ? short(value) : `${short(value)} (${thousands(value)})`);
+  const sequences = model.batch === 1 ? '' : `, ${model.batch} sequences`;
+  return pairs([
+    ['parameters', exact(p.total)],
+    ['active per token', p.active === p.total ? 'all' : exact(p.active)],
+    ...(p.stored === null ? [] : [['in the checkpoint', exact(p.stored)] as const]),
+    ['weights', `${bytes(model.weightBytes)} ${p.stored === null ? 'in bf16' : 'as stored'}`],
+    ['vocabulary', `${thousands(model.vocabularySize)}, head ${model.tiedHead ? 'tied to the embedding' : 'of its own'}`],
+    ['hidden size', thousands(model.hiddenSize)],
+    ['longest context', `${thousands(model.contextLength)} tokens${model.learnedPositions ? ' (learned positions)' : ''}`],
+    ['KV cache', `${bytes(model.kvBytesPerToken)} per token in bf16`],
+    [`  at ${thousands(context)}`, bytes(model.kvAtContext)],
+    [`  at ${thousands(model.contextLength)}`, bytes(model.kvAtContextLength)],
+    ['decode step', `${flops(decode.flops.total)}, ${bytes(decode.bytesRead + decode.bytesWritten)} moved (at ${thousands(context)} tokens${sequences})`],
+    ['prefill', `${flops(prefill.flops.total)} (${thousands(context)} tokens)`],
+  ]);
+}
+
+const PART_NAMES: Readonly<Record<string, string>> = { sharedExperts: 'shared experts', positions: 'position table' };
+
+function parts({ parameters: { byPart, total } }: Description): string[] {
+  const rows = Object.entries(byPart).sort((a, b) => b[1] - a[1]);
+  return table(rows.map(([part, size]) => [`  ${PART_NAMES[part] ?? part}`, short(size), percent(size, total)]), { right: [1, 2] });
+}
+
+/** What all layers share is said once; layers that differ get a row per kind. */
+function layers(model: Description, columns: Columns, width?: number): string[] {
+  const same = columns.filter(([, text]) => model.layers.every((layer) => text(layer) === text(model.layers[0])));
+  const other = columns.filter((column) => !same.includes(column));
+  const lines = [`${model.layers.length} layers`, ...pairs(same.map(([label, text]) => [`  ${label}`, text(model.layers[0])]))];
+  if (other.length === 0) return lines;
+  const kinds = new Map<string, LayerDescription[]>();
+  for (const layer of model.layers) {
+    const key = JSON.stringify(other.map(([, text]) => text(layer)));
+    kinds.set(key, [...(kinds.get(key) ?? []), layer]);
+  }
+  const rows = [...kinds.values()].map((members) => ['', ranges(members.map(({ index }) => index)), ...other.map(([, text]) => text(members[0]))]);
+  return [...lines, '', ...table([['', 'layers', ...other.map(([label]) => label)], ...rows], { width, cell: 30 })];
+}
+
+const MOST_NAMES = 12;
+
+/** Names in full when they are few; else counted by what stands before the first number. */
+function skipped(names: readonly string[]): string[] {
+  if (names.length === 0) return [];
+  const title = ['', `${names.length} stored tensor${names.length === 1 ? '' : 's'} not used`];
+  if (names.length <= MOST_NAMES) return [...title, ...names.map((name) => `  ${name}`)];
+  const groups = new Map<string, number>();
+  for (const name of names) {
+    const group = /^\D*?(?=\.\d)/.exec(name)?.[0] ?? name.split('.').slice(0, 2).join('.');
+    groups.set(group, (groups.get(group) ?? 0) + 1);
+  }
+  return [...title, ...pairs([...groups].map(([group, size]) => [`  ${group}.*`, thousands(size)]))];
+}

@@ -1,10 +1,12 @@
-// The platform in Node: the environment and the local files.
+// The platform in Node: the environment, the local files and the GPU.
 
 import type { Platform } from './platform.js';
 import { nodeFiles } from './node-files.js';
+import { nodeGpuAdapter } from './node-gpu.js';
 
 export const node: Platform = {
   name: 'node',
   environment: (variable) => process.env[variable] || undefined,
   files: nodeFiles,
+  gpuAdapter: nodeGpuAdapter,
 };

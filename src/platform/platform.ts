@@ -81,4 +81,6 @@ export interface Platform {
   environment(variable: string): string | undefined;
   /** Undefined where code cannot reach files by path. */
   readonly files?: LocalFiles;
+  /** The best GPU that WebGPU finds; rejects with one sentence that says what is missing. */
+  gpuAdapter(): Promise<GPUAdapter>;
 }

@@ -1,0 +1,1 @@
+export declare function buildWgsl(options?: { dist?: boolean }): void;

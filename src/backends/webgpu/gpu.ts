@@ -1,0 +1,156 @@
+// One GPU device with what every model on it shares: pipelines, bind group layouts, its limits,
+// and whether it was lost. Backends in a process share a device; the last one to go closes it.
+
+import { platform } from '../../platform/index.js';
+import { assemble } from './template.js';
+import type { Dispatch } from './kernel.js';
+
+// WebGPU's own flag values: Node has no globals for them.
+export const Usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
+const VISIBLE_TO_COMPUTE = 4;
+const MAP_READ_MODE = 1;
+/** Where kernels that can fail find the fault words. */
+export const FAULT_BINDING = 9;
+
+export interface GpuOptions {
+  /** Keeps WebGPU's default limits, to test that they suffice. */
+  readonly defaultLimits?: boolean;
+}
+
+/** A compiled kernel; `failure` appears once the driver has refused it and `checked` has resolved. */
+export interface Pipeline {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  failure?: Error;
+  checked?: Promise<void>;
+}
+
+export class Gpu {
+  /** Set when the device is gone; everything on it fails with this error. */
+  lost: Error | undefined;
+  private readonly pipelines = new Map<string, Pipeline>();
+  private readonly layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
+
+  private constructor(readonly device: GPUDevice, readonly adapterName: string) {
+    void device.lost.then(({ reason, message }) => {
+      this.lost ??= new Error(`the GPU device was lost (${reason}${message ? `: ${message}` : ''}): dispose the model and load it again`);
+    });
+  }
+
+  static async open({ defaultLimits = false }: GpuOptions = {}): Promise<Gpu> {
+    const adapter = await (await platform()).gpuAdapter();
+    const wanted = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
+    const requiredLimits = Object.fromEntries(wanted.map((name) => [name, adapter.limits[name]]));
+    const device = await adapter.requestDevice(defaultLimits ? {} : { requiredLimits });
+    const { vendor, architecture, description } = adapter.info;
+    return new Gpu(device, description || [vendor, architecture].filter(Boolean).join(' ') || 'unknown GPU');
+  }
+
+  get pipelineCount(): number {
+    return this.pipelines.size;
+  }
+
+  /** The pipeline for a dispatch, compiled on first use. */
+  pipeline({ source, parameters = {}, group, writes, reads }: Dispatch, faults: boolean): Pipeline {
+    const access = 'w'.repeat(writes.length) + 'r'.repeat(reads.length) + (faults ? 'f' : '');
+    const key = `${source} ${group} ${access} ${JSON.stringify(parameters)}`;
+    let found = this.pipelines.get(key);
+    if (!found) this.pipelines.set(key, found = this.compile(source, assemble(source, { GROUP: group, ...parameters }), access));
+    return found;
+  }
+
+  /** Runs `body` and resolves with the first error that the driver reports about it. */
+  guarded<T>(filters: readonly GPUErrorFilter[], body: () => T): { result: T; outcome: Promise<Error | undefined> } {
+    for (const filter of filters) this.device.pushErrorScope(filter);
+    try {
+      const result = body();
+      const popped = filters.map(() => this.device.popErrorScope());
+      const outcome = Promise.all(popped).then((errors) => errors.find((e) => e) ?? undefined, () => undefined)
+        .then((error) => error && new Error(firstLines(error.message)));
+      return { result, outcome };
+    } catch (error) {
+      for (const _ of filters) void this.device.popErrorScope().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Bytes of a staging buffer once the work that fills it is done. */
+  async mapped(staging: GPUBuffer, bytes: number): Promise<Uint8Array> {
+    try {
+      await staging.mapAsync(MAP_READ_MODE, 0, bytes);
+    } catch (cause) {
+      // A loss may be reported a moment after the mapping fails.
+      await new Promise((resolve) => { setTimeout(resolve, 0); });
+      throw this.lost ?? new Error(`the GPU could not hand over a result of ${bytes} bytes: read fewer rows at a time`, { cause });
+    }
+    const copy = new Uint8Array(staging.getMappedRange(0, bytes)).slice();
+    staging.unmap();
+    return copy;
+  }
+
+  destroy(): void {
+    this.device.destroy();
+  }
+
+  private compile(source: string, code: string, access: string): Pipeline {
+    const layout = this.layout(access);
+    const { result, outcome } = this.guarded(['validation', 'internal'], () => this.device.createComputePipeline({
+      label: source, layout: layout.pipeline, compute: { module: this.device.createShaderModule({ label: source, code }), entryPoint: 'main' },
+    }));
+    const pipeline: Pipeline = { pipeline: result, layout: layout.group };
+    pipeline.checked = outcome.then((error) => {
+      if (error) pipeline.failure = new Error(`the driver refused kernel ${source}.wgsl: ${error.message}`);
+      pipeline.checked = undefined;
+    });
+    return pipeline;
+  }
+
+  /** Layouts are explicit, so that a kernel variant may leave a binding unused. */
+  private layout(access: string) {
+    let found = this.layouts.get(access);
+    if (!found) {
+      const entry = (binding: number, type: GPUBufferBindingType): GPUBindGroupLayoutEntry => ({ binding, visibility: VISIBLE_TO_COMPUTE, buffer: { type } });
+      const entries = [...access].map((kind, i) => (kind === 'f' ? entry(FAULT_BINDING, 'storage') : entry(i + 1, kind === 'w' ? 'storage' : 'read-only-storage')));
+      const group = this.device.createBindGroupLayout({ entries: [entry(0, 'uniform'), ...entries] });
+      found = { group, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [group] }) };
+      this.layouts.set(access, found);
+    }
+    return found;
+  }
+}
+
+/** Drivers write essays; the first lines name the mistake. */
+function firstLines(message: string): string {
+  return message.split('\n').filter((line) => line.trim()).slice(0, 3).join(' ').slice(0, 600);
+}
+
+let current: { readonly opened: Promise<Gpu>; users: number } | undefined;
+
+/** The process's device, opened on first use and again after a loss. Each must be released. */
+export async function acquireGpu(): Promise<{ gpu: Gpu; release(): void }> {
+  const holder = current ??= { opened: Gpu.open(), users: 0 };
+  holder.users++;
+  const release = once(() => {
+    if (--holder.users > 0) return;
+    if (current === holder) current = undefined;
+    void holder.opened.then((gpu) => gpu.destroy(), () => undefined);
+  });
+  try {
+    const gpu = await holder.opened;
+    if (!gpu.lost) return { gpu, release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+  release();
+  if (current === holder) current = undefined;
+  return acquireGpu();
+}
+
+function once(action: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) action();
+    done = true;
+  };
+}

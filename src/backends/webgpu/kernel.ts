@@ -1,0 +1,47 @@
+// What a GPU kernel is to the host: when it applies, and what one call of it dispatches.
+
+import { bitsFromF32, elementCount } from '../../tensor/index.js';
+import type { Attrs, Call, DType, Operand, Spec } from '../../tensor/index.js';
+import type { Parameters } from './template.js';
+
+/** One dispatch of a kernel file. Bindings: 0 the constants, then `writes`, then `reads`. */
+export interface Dispatch {
+  /** Name of the kernel file, without its ending. */
+  readonly source: string;
+  readonly parameters?: Parameters;
+  readonly writes: readonly Operand[];
+  readonly reads: readonly Operand[];
+  /** The constants as 32-bit patterns, in the order of the kernel's Params (see `float`). */
+  readonly constants: readonly number[];
+  readonly groups: number;
+  /** Lanes per workgroup: the constant GROUP. */
+  readonly group: number;
+}
+
+export interface Kernel {
+  /** Whether the kernel reads these types; shapes were checked by the op's `infer`. */
+  accepts(inputs: readonly Spec[], attrs: Attrs): boolean;
+  /** `fault`: the word through which the kernel reports what it cannot do. */
+  dispatch(call: Call, fault: number): Dispatch;
+  /** Present where the kernel reports faults: what the reported number means. */
+  fault?(value: number): string;
+}
+
+export const LANES = 64;
+
+/** A constant that the kernel reads as f32. */
+export const float = bitsFromF32;
+
+export const count = (operand: Operand): number => elementCount(operand.spec.shape);
+
+/** Rows (all axes but the last) and columns of a tensor. */
+export function rowsAndColumns({ spec }: Operand): { rows: number; columns: number } {
+  const columns = spec.shape.at(-1) ?? 1;
+  return { rows: elementCount(spec.shape) / columns, columns };
+}
+
+/** Accepts inputs of exactly these types; types beyond `required` are optional inputs. */
+export function typed(types: readonly DType[], required = types.length) {
+  return (inputs: readonly Spec[]): boolean =>
+    inputs.length >= required && inputs.length <= types.length && inputs.every((spec, i) => spec.dtype === types[i]);
+}

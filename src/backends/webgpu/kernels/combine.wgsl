@@ -1,0 +1,17 @@
+// combine: for each token the sum over its k choices of weight [T, k] times row y [T, k, D].
+struct Params { count: u32, choices: u32, width: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<storage, read> y: array<f32>;
+@group(0) @binding(3) var<storage, read> weights: array<f32>;
+//#include grid
+
+@compute @workgroup_size(GROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = element_index(group, groups, lane);
+  if (i >= p.count) { return; }
+  let first = (i / p.width) * p.choices;
+  var sum = 0.0;
+  for (var c = first; c < first + p.choices; c++) { sum += weights[c] * y[c * p.width + i % p.width]; }
+  out[i] = sum;
+}

@@ -1,0 +1,62 @@
+// Kernels with a lane per element of the output: arithmetic, activations, and moving numbers about.
+
+import type { Attrs, Call, DType } from '../../../tensor/index.js';
+import { count, float, LANES, typed } from '../kernel.js';
+import type { Dispatch, Kernel } from '../kernel.js';
+
+/** A kernel of one output, whose constants begin with its element count. */
+function elementwise(source: string, types: readonly DType[], constants: (call: Call) => number[]): Kernel {
+  return {
+    accepts: typed(types),
+    dispatch: (call: Call): Dispatch => {
+      const n = count(call.outputs[0]);
+      return { source, writes: call.outputs, reads: call.inputs, constants: [n, ...constants(call)], groups: Math.ceil(n / LANES), group: LANES };
+    },
+  };
+}
+
+const attribute = (attrs: Attrs, name: string): number => attrs[name] as number;
+const lastAxis = (call: Call, input: number): number => call.inputs[input].spec.shape.at(-1) ?? 1;
+const period = (call: Call): number[] => [count(call.inputs[1])];
+const none = (): number[] => [];
+
+const rope: Kernel = {
+  accepts: typed(['f32', 'i32', 'f32']),
+  dispatch(call) {
+    const [, heads, width] = call.inputs[0].spec.shape;
+    const { layout, amplitude, inverse } = call.attrs as { layout: string; amplitude: number; inverse?: boolean };
+    const n = count(call.outputs[0]);
+    return {
+      source: 'rope', parameters: { INTERLEAVED: layout === 'interleaved' }, writes: call.outputs, reads: call.inputs,
+      constants: [n, width, heads, count(call.inputs[2]), float(amplitude), float(inverse ? -1 : 1)], groups: Math.ceil(n / LANES), group: LANES,
+    };
+  },
+};
+
+// Writes the first words of its first input.
+const copy: Kernel = {
+  accepts: ([to, from]) => to.dtype === from.dtype && (to.dtype === 'f32' || to.dtype === 'i32'),
+  dispatch({ inputs: [to, from] }) {
+    const n = count(from);
+    return { source: 'copy', writes: [to], reads: [from], constants: [n], groups: Math.ceil(n / LANES), group: LANES };
+  },
+};
+
+export const elementwiseKernels: Readonly<Record<string, Kernel>> = {
+  add: elementwise('add', ['f32', 'f32'], period),
+  mul: elementwise('mul', ['f32', 'f32'], period),
+  scale: elementwise('scale', ['f32'], ({ attrs }) => [float(attribute(attrs, 'factor'))]),
+  silu: elementwise('silu', ['f32'], none),
+  gelu_tanh: elementwise('gelu_tanh', ['f32'], none),
+  sigmoid: elementwise('sigmoid', ['f32'], none),
+  silu_mul: elementwise('silu_mul', ['f32', 'f32'], none),
+  temperature: elementwise('temperature', ['f32', 'i32'], (call) => [
+    count(call.outputs[0]) / count(call.inputs[1]), float(attribute(call.attrs, 'floorScale')), float(attribute(call.attrs, 'strength'))]),
+  slice: elementwise('slice', ['f32'], (call) => [attribute(call.attrs, 'length'), lastAxis(call, 0), attribute(call.attrs, 'start')]),
+  concat: elementwise('concat', ['f32', 'f32'], (call) => [lastAxis(call, 0), lastAxis(call, 1)]),
+  gather: elementwise('gather', ['f32', 'i32'], (call) => [lastAxis(call, 1), lastAxis(call, 0)]),
+  outer: elementwise('outer', ['f32', 'f32'], (call) => [lastAxis(call, 0), lastAxis(call, 1)]),
+  combine: elementwise('combine', ['f32', 'f32'], (call) => [call.inputs[0].spec.shape[1], lastAxis(call, 0)]),
+  rope,
+  copy,
+};

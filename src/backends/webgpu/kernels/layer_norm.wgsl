@@ -1,0 +1,23 @@
+// layer_norm: (x - mean) * rsqrt(variance + eps) * weight + bias. A workgroup per row, two passes.
+struct Params { rows: u32, columns: u32, eps: f32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(3) var<storage, read> weight: array<f32>;
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+//#include grid
+//#include reduce
+
+@compute @workgroup_size(GROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group_index(group, groups);
+  if (row >= p.rows) { return; }
+  let base = row * p.columns;
+  var total = 0.0;
+  for (var i = lane; i < p.columns; i += GROUP) { total += x[base + i]; }
+  let mean = reduce_sum(total, lane) / f32(p.columns);
+  var squares = 0.0;
+  for (var i = lane; i < p.columns; i += GROUP) { squares += (x[base + i] - mean) * (x[base + i] - mean); }
+  let inverse = 1.0 / sqrt(reduce_sum(squares, lane) / f32(p.columns) + p.eps);
+  for (var i = lane; i < p.columns; i += GROUP) { out[base + i] = (x[base + i] - mean) * inverse * weight[i] + bias[i]; }
+}

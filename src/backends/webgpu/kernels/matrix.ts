@@ -1,0 +1,88 @@
+// Kernels that read a weight matrix in its storage format.
+
+import { elementCount, scaleGrid, scaleOffset } from '../../../tensor/index.js';
+import type { Spec } from '../../../tensor/index.js';
+import { count, LANES } from '../kernel.js';
+import type { Kernel } from '../kernel.js';
+
+const isWeight = ({ dtype }: Spec): boolean => dtype !== 'i32';
+
+/** Constants of a matrix: the WGSL struct Weight. */
+function weightConstants(spec: Spec): number[] {
+  const grid = scaleGrid(spec);
+  const [blockRows, blockColumns] = spec.scaleBlock ?? [1, 1];
+  return [spec.shape.at(-1) ?? 1, spec.shape.at(-2) ?? 1, grid ? scaleOffset(spec) / 4 : 0, blockRows, blockColumns, grid?.rows ?? 0, grid?.columns ?? 0, 0];
+}
+
+function weightParameters(spec: Spec) {
+  return { WEIGHT: spec.dtype, ALIGNED: (spec.shape.at(-1) ?? 1) % 4 === 0, SCALED: spec.scaleBlock !== undefined };
+}
+
+/** Lanes that share a row: long rows keep more lanes reading neighbouring words. */
+const lanesPerRow = (columns: number): number => (columns >= 512 ? 32 : 8);
+
+const FEW_TOKENS = 8;
+const TILE = 32;
+
+const linear: Kernel = {
+  accepts: ([x, w, bias]) => x.dtype === 'f32' && isWeight(w) && (!bias || bias.dtype === 'f32'),
+  dispatch({ inputs, outputs }) {
+    const [x, w] = inputs;
+    const [rows, columns] = w.spec.shape;
+    const tokens = count(x) / columns;
+    const shared = { writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), tokens, rows], group: LANES };
+    const parameters = { ...weightParameters(w.spec), BIAS: inputs.length > 2 };
+    if (tokens > FEW_TOKENS) {
+      return { ...shared, source: 'linear_tiled', parameters, groups: Math.ceil(tokens / TILE) * Math.ceil(rows / TILE) };
+    }
+    const lanes = lanesPerRow(columns);
+    const TOKENS = 2 ** Math.ceil(Math.log2(Math.max(tokens, 1)));
+    return { ...shared, source: 'linear', parameters: { ...parameters, LANES: lanes, TOKENS }, groups: Math.ceil(rows / (LANES / lanes)) };
+  },
+};
+
+const expertLinear: Kernel = {
+  accepts: ([x, w, indices]) => x.dtype === 'f32' && isWeight(w) && indices.dtype === 'i32',
+  dispatch({ inputs, outputs }) {
+    const [x, w, indices] = inputs;
+    const [, rows, columns] = w.spec.shape;
+    const lanes = lanesPerRow(columns);
+    const choices = count(indices);
+    return {
+      source: 'expert_linear', parameters: { ...weightParameters(w.spec), LANES: lanes, SHARED: x.spec.shape.length === 2 },
+      writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), choices, indices.spec.shape[1], rows],
+      groups: choices * Math.ceil(rows / (LANES / lanes)), group: LANES,
+    };
+  },
+};
+
+const headLinear: Kernel = {
+  accepts: ([x, w]) => x.dtype === 'f32' && isWeight(w),
+  dispatch({ inputs, outputs, attrs }) {
+    const [x, w] = inputs;
+    const { start, rows, transposed } = attrs as { start: number; rows: number; transposed: boolean };
+    const heads = x.spec.shape[1];
+    const n = count(outputs[0]);
+    return {
+      source: 'head_linear', parameters: { ...weightParameters(w.spec), TRANSPOSED: transposed }, writes: outputs, reads: inputs,
+      constants: [...weightConstants(w.spec), n, heads, w.spec.shape[0] / heads, start, rows], groups: Math.ceil(n / LANES), group: LANES,
+    };
+  },
+};
+
+const takeRows: Kernel = {
+  accepts: ([table, indices]) => isWeight(table) && indices.dtype === 'i32',
+  dispatch({ inputs: [table, indices], outputs }, fault) {
+    const n = count(outputs[0]);
+    const rows = elementCount(table.spec.shape) / (table.spec.shape.at(-1) ?? 1);
+    return {
+      source: 'take_rows', parameters: weightParameters(table.spec), writes: outputs, reads: [indices, table],
+      constants: [...weightConstants(table.spec), n, rows, fault], groups: Math.ceil(n / LANES), group: LANES,
+    };
+  },
+  fault: (index) => `index ${index} is beyond the table's last row`,
+};
+
+export const matrixKernels: Readonly<Record<string, Kernel>> = {
+  linear, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
+};

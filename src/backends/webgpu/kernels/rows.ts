@@ -1,0 +1,47 @@
+// Kernels with a workgroup per row: norms, softmax, and the router's choice.
+
+import type { Call, DType } from '../../../tensor/index.js';
+import { float, LANES, rowsAndColumns, typed } from '../kernel.js';
+import type { Kernel } from '../kernel.js';
+
+/** Long rows get more lanes; 256 is what every adapter has. */
+const lanesFor = (columns: number): number => (columns > 256 ? 256 : LANES);
+
+function rowwise(source: string, types: readonly DType[], constants: (attrs: Record<string, number>) => number[], required = types.length): Kernel {
+  return {
+    accepts: typed(types, required),
+    dispatch(call: Call) {
+      const { rows, columns } = rowsAndColumns(call.inputs[0]);
+      return {
+        source, parameters: { WEIGHT: call.inputs.length > 1 }, writes: call.outputs, reads: call.inputs,
+        constants: [rows, columns, ...constants(call.attrs as Record<string, number>)], groups: rows, group: lanesFor(columns),
+      };
+    },
+  };
+}
+
+/** A row's flags lie in workgroup memory, of which 16 KiB are certain. */
+const MOST_CHOICES = 2048;
+
+const topK: Kernel = {
+  accepts: ([x]) => x.dtype === 'f32' && x.shape[1] <= MOST_CHOICES,
+  dispatch(call) {
+    const { rows, columns } = rowsAndColumns(call.inputs[0]);
+    const { k, groups = 1, groupsPicked = groups, groupScore = 'sum2' } = call.attrs as { k: number; groups?: number; groupsPicked?: number; groupScore?: string };
+    return {
+      source: 'top_k', parameters: { COLUMNS: columns, GROUPS: groups, SUM2: groupScore === 'sum2' },
+      writes: call.outputs, reads: call.inputs, constants: [rows, k, groupsPicked], groups: rows, group: LANES,
+    };
+  },
+};
+
+const rms = ({ eps, offset }: Record<string, number>) => [float(eps), float(offset)];
+
+export const rowKernels: Readonly<Record<string, Kernel>> = {
+  rms_norm: rowwise('rms_norm', ['f32', 'f32'], rms, 1),
+  add_rms_norm: rowwise('add_rms_norm', ['f32', 'f32', 'f32'], rms),
+  layer_norm: rowwise('layer_norm', ['f32', 'f32', 'f32'], ({ eps }) => [float(eps)]),
+  softmax: rowwise('softmax', ['f32'], () => []),
+  normalize_sum: rowwise('normalize_sum', ['f32'], ({ epsilon }) => [float(epsilon)]),
+  top_k: topK,
+};

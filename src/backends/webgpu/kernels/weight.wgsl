@@ -1,0 +1,21 @@
+// A matrix in its storage format, decoded in the shader: `weight1` one number, `weight4` four
+// neighbours in a row, zero beyond its end. ALIGNED: rows are whole groups of four.
+struct Weight {
+  columns: u32,
+  // The rest only for f8_e4m3 with scales: rows of one matrix, word at which the scale table
+  // begins, rows and columns that share a scale, extents of one matrix's scale table.
+  matrix_rows: u32, scales: u32, block_rows: u32, block_columns: u32, grid_rows: u32, grid_columns: u32, unused: u32,
+}
+//#include weight_{WEIGHT}
+
+fn weight4(row: u32, column: u32) -> vec4f {
+//#if ALIGNED
+  return weight4_aligned(row, column);
+//#else
+  var four = vec4f();
+  for (var i = 0u; i < 4u; i++) {
+    if (column + i < p.weight.columns) { four[i] = weight1(row, column + i); }
+  }
+  return four;
+//#endif
+}

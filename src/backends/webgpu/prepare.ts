@@ -1,0 +1,52 @@
+// From a call to a dispatch that can be encoded: picks the pipeline, binds buffers, sizes the grid.
+
+import { byteLength, describeSpec } from '../../tensor/index.js';
+import type { Call, Operand } from '../../tensor/index.js';
+import type { Memory } from './buffers.js';
+import { FAULT_BINDING } from './gpu.js';
+import type { Gpu } from './gpu.js';
+import type { Dispatch } from './kernel.js';
+import { kernelOf } from './kernels/index.js';
+import type { Prepared } from './stream.js';
+
+/** How a call finds its memory: eager calls in the backend's slots, plans in their own buffers. */
+export interface Binder {
+  readonly gpu: Gpu;
+  readonly faults: GPUBuffer;
+  memory(operand: Operand): Memory;
+  constants(words: readonly number[]): GPUBufferBinding;
+}
+
+/** What the call's kernel would dispatch; throws where there is none. */
+export function dispatchOf(call: Call, fault: number | undefined): Dispatch {
+  const kernel = kernelOf(call.op);
+  if (!kernel?.accepts(call.inputs.map((i) => i.spec), call.attrs)) throw new Error(`there is no GPU kernel for ${call.inputs.map((i) => describeSpec(i.spec)).join(', ')}`);
+  return kernel.dispatch(call, fault ?? 0);
+}
+
+export function prepare(dispatch: Dispatch, faulty: boolean, binder: Binder): { prepared: Prepared; memories: Memory[] } {
+  const { gpu } = binder;
+  const operands = [...dispatch.writes, ...dispatch.reads];
+  const memories = operands.map((operand) => binder.memory(operand));
+  const pipeline = gpu.pipeline(dispatch, faulty);
+  const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: binder.constants(dispatch.constants) }];
+  operands.forEach(({ spec }, i) => entries.push({ binding: i + 1, resource: { buffer: memories[i].buffer, size: boundBytes(spec, gpu) } }));
+  if (faulty) entries.push({ binding: FAULT_BINDING, resource: { buffer: binder.faults } });
+  const { result: bindings } = gpu.guarded(['validation'], () => gpu.device.createBindGroup({ label: dispatch.source, layout: pipeline.layout, entries }));
+  return { prepared: { pipeline, bindings, ...grid(dispatch.groups, gpu) }, memories };
+}
+
+function boundBytes(spec: Operand['spec'], { device }: Gpu): number {
+  const bytes = Math.max(Math.ceil(byteLength(spec) / 4) * 4, 4);
+  const most = device.limits.maxStorageBufferBindingSize;
+  if (bytes > most) throw new Error(`a tensor ${describeSpec(spec)} takes ${bytes} bytes and this GPU lets a kernel see at most ${most}: use smaller weights or another backend`);
+  return bytes;
+}
+
+/** `groups` workgroups in two dimensions; kernels drop the few too many. */
+function grid(groups: number, { device }: Gpu): { x: number; y: number } {
+  const most = device.limits.maxComputeWorkgroupsPerDimension;
+  const y = Math.ceil(groups / most);
+  if (y > most) throw new Error(`the call needs ${groups} workgroups, more than this GPU can count`);
+  return { x: Math.ceil(groups / Math.max(y, 1)), y };
+}

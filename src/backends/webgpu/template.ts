@@ -1,0 +1,38 @@
+// Puts a kernel's WGSL together: constants in front, includes and conditional lines resolved.
+//
+// Directives are WGSL comments, so a kernel file reads as WGSL:
+//   //#include weight_{WEIGHT}      another file, a parameter's value within its name; once per kernel
+//   //#if BIAS ... //#else ... //#endif    lines kept when the parameter is true (no nesting)
+// Every number and boolean parameter is also a WGSL constant of that name.
+
+import { sources } from './wgsl.js';
+
+export type Parameters = Readonly<Record<string, number | boolean | string>>;
+
+/** The WGSL of kernel file `name` under `parameters`. */
+export function assemble(name: string, parameters: Parameters): string {
+  const constants = Object.entries(parameters).filter(([, value]) => typeof value !== 'string').map(([key, value]) =>
+    typeof value === 'boolean' ? `const ${key}: bool = ${value};` : `const ${key}: u32 = ${value}u;`);
+  return [...constants, ...resolve(name, parameters, new Set())].join('\n');
+}
+
+function resolve(name: string, parameters: Parameters, included: Set<string>): string[] {
+  const source = sources[name];
+  if (source === undefined) throw new Error(`there is no GPU kernel file '${name}.wgsl'`);
+  included.add(name);
+  let keeping = true;
+  return source.split('\n').flatMap((line) => {
+    const [, directive, argument] = /^\s*\/\/#(\w+)\s*(\S*)/.exec(line) ?? [];
+    switch (directive) {
+      case 'if': keeping = parameters[argument] === true; return [];
+      case 'else': keeping = !keeping; return [];
+      case 'endif': keeping = true; return [];
+      case 'include': {
+        const file = argument.replace(/\{(\w+)\}/g, (_, key: string) => String(parameters[key]));
+        return keeping && !included.has(file) ? resolve(file, parameters, included) : [];
+      }
+      case undefined: return keeping ? [line] : [];
+      default: throw new Error(`${name}.wgsl has an unknown directive '//#${directive}'`);
+    }
+  });
+}

@@ -1,0 +1,98 @@
+// Every op that the GPU backend supports gives what the reference gives: the cases that all backends
+// share, and here what only a GPU can get wrong (storage formats, remainders of tiles, builtins).
+
+import { gpuKind, compare, floats, integers, stored, titled } from './support.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createBackend } from '../../src/backends/webgpu/index.js';
+import type { WebGpuBackend } from '../../src/backends/webgpu/index.js';
+import { kernelNames } from '../../src/backends/webgpu/kernels/index.js';
+import type { Attrs, Spec } from '../../src/tensor/index.js';
+import { opCases } from '../ops/cases.js';
+
+type AnyInput = ReturnType<typeof floats> | ReturnType<typeof stored>;
+interface Case { readonly op: string; readonly inputs: readonly AnyInput[]; readonly attrs?: Attrs; readonly tolerance?: number; readonly readInput?: number; readonly note?: string }
+
+/** The shared cases that inference needs; `attention` over a step's own rows is training's. */
+const shared: Case[] = opCases.filter((c) => !c.training && c.op !== 'attention').map((c) => ({ ...c, note: c.name }));
+
+const elementwise: Case[] = [
+  ...['silu', 'gelu_tanh', 'sigmoid'].map((op): Case => ({ op, inputs: [floats([100], 1, 1000)], note: 'where exp overflows' })),
+  { op: 'mul', inputs: [floats([4, 6, 9]), floats([6, 9], 2)], note: 'the last axes' },
+  { op: 'silu_mul', inputs: [floats([3, 70], 1, 9), floats([3, 70], 2)] },
+  { op: 'temperature', inputs: [floats([4, 2, 5]), integers([4], [0, 7, 8, 100_000])], attrs: { floorScale: 8, strength: 0.1 }, note: 'far out' },
+  { op: 'copy', inputs: [floats([9, 7]), floats([5, 7], 2)], readInput: 0 },
+];
+
+const rope: Case[] = ['half', 'interleaved'].flatMap((layout) => [
+  { op: 'rope', inputs: [floats([5, 3, 12]), integers([5], [0, 1, 17, 4095, 131_071]), { ...floats([4], 3), values: Float32Array.of(1, 0.7, 0.01, 0.0003) }], attrs: { layout, amplitude: 1.2 }, note: `${layout}, long positions` },
+  { op: 'rope', inputs: [floats([5, 3, 8]), integers([5], [3, 2, 1, 0, 9]), { ...floats([4], 3), values: Float32Array.of(1, 0.1, 0.01, 0.001) }], attrs: { layout, amplitude: 1, inverse: true }, note: `${layout}, inverse` },
+]);
+
+const rows: Case[] = [
+  { op: 'rms_norm', inputs: [floats([3, 2, 700])], attrs: { eps: 1e-6, offset: 0 }, note: 'a wide workgroup' },
+  { op: 'add_rms_norm', inputs: [floats([5, 70]), floats([5, 70], 2), floats([70], 3)], attrs: { eps: 1e-5, offset: 0 } },
+  { op: 'layer_norm', inputs: [floats([5, 300]), floats([300], 2), floats([300], 3)], attrs: { eps: 1e-5 }, note: 'a wide workgroup' },
+  { op: 'softmax', inputs: [floats([4, 600], 1, 60)], note: 'a wide workgroup' },
+  { op: 'top_k', inputs: [floats([5, 130])], attrs: { k: 7 }, note: 'more choices than lanes' },
+  { op: 'top_k', inputs: [floats([5, 64])], attrs: { k: 6, groups: 8, groupsPicked: 3, groupScore: 'sum2' }, note: 'groups' },
+];
+
+/** The formats of a matrix; q8_0 needs whole blocks. */
+function formats(shape: readonly number[]): Spec[] {
+  const any: Spec[] = [{ shape, dtype: 'f32' }, { shape, dtype: 'f16' }, { shape, dtype: 'bf16' }, { shape, dtype: 'f8_e4m3' }, { shape, dtype: 'f8_e4m3', scaleBlock: [16, 24] }];
+  return shape.at(-1)! % 32 === 0 ? [...any, { shape, dtype: 'q8_0' }] : any;
+}
+const named = (spec: Spec): string => `${spec.dtype}${spec.scaleBlock ? ' scaled' : ''} [${spec.shape.join(', ')}]`;
+
+const matrices: Case[] = [[37, 96], [19, 35]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+  { op: 'linear', inputs: [floats([1, shape[1]]), stored(spec, 2)], note: `1 token, ${named(spec)}` },
+  { op: 'linear', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `3 tokens and a bias, ${named(spec)}` },
+  { op: 'linear', inputs: [floats([2, 21, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `42 tokens and a bias, ${named(spec)}` },
+  { op: 'take_rows', inputs: [stored(spec, 2), integers([4], [3, -1, 0, shape[0] - 1])], note: named(spec) },
+]));
+
+const experts: Case[] = [[5, 11, 64], [5, 9, 35]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+  { op: 'expert_linear', inputs: [floats([3, shape[2]]), stored(spec, 2), integers([3, 2], [0, 4, 2, 2, 1, 3])], note: `shared, ${named(spec)}` },
+  { op: 'expert_linear', inputs: [floats([3, 2, shape[2]]), stored(spec, 2), integers([3, 2], [0, 4, 2, 2, 1, 3])], note: named(spec) },
+]));
+
+const heads: Case[] = [[30, 64], [30, 21]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+  { op: 'head_linear', inputs: [floats([4, 3, shape[1]]), stored(spec, 2)], attrs: { start: 6, rows: 4, transposed: false }, note: named(spec) },
+  { op: 'head_linear', inputs: [floats([4, 3, 6]), stored(spec, 2)], attrs: { start: 0, rows: 6, transposed: true }, note: `transposed, ${named(spec)}` },
+]));
+
+// Two sequences over scattered pages, and a padding token; entry 3 of each table has no page.
+const table = integers([2, 4], [4, 1, 5, -1, 0, 3, 2, -1]);
+const tokens = [integers([5], [130, 63, 64, 0, 9]), integers([5], [0, 1, 1, 1, -1])] as const;
+const attention = (heads: number, width: number, kvHeads: number, attrs: Attrs, note: string): Case => ({
+  op: 'paged_attention', attrs: { scale: width ** -0.5, valueDim: width, ...attrs }, note,
+  inputs: [floats([5, heads, width], 1, 3), floats([6, 64, kvHeads, width], 2), floats([6, 64, kvHeads, width], 3), ...tokens, table],
+});
+const cache: Case[] = [
+  attention(4, 8, 2, {}, 'grouped heads'),
+  attention(3, 70, 1, {}, 'more columns than lanes'),
+  attention(2, 8, 2, { window: 20 }, 'window'),
+  attention(2, 8, 2, { window: 67 }, 'window over pages'),
+  attention(2, 8, 2, { chunk: 48 }, 'chunk'),
+  attention(4, 72, 1, { valueDim: 66 }, 'values within wider rows'),
+  { op: 'kv_append', inputs: [floats([6, 64, 2, 3]), floats([5, 2, 3], 2), ...tokens, table], readInput: 0 },
+];
+
+const cases = [...shared, ...elementwise, ...rope, ...rows, ...matrices, ...experts, ...heads, ...cache];
+
+describe.skipIf(!gpuKind)(titled('ops'), () => {
+  let backend: WebGpuBackend;
+  beforeAll(async () => { backend = await createBackend(); });
+  afterAll(() => {
+    expect(backend.counts).toMatchObject({ buffers: 0, usedBytes: 0 });
+    backend.dispose();
+  });
+
+  it('has a case for every kernel', () => {
+    expect([...new Set(cases.map((c) => c.op))].sort()).toEqual([...kernelNames].sort());
+  });
+
+  for (const { op, inputs, attrs, note, tolerance, readInput } of cases) {
+    it(`${op}${note ? `: ${note}` : ''}`, () => compare(backend, op, inputs, attrs, { tolerance, readInput }));
+  }
+});

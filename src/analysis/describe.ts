@@ -4,12 +4,13 @@
 import type { StoredTensor } from '../checkpoint/index.js';
 import { planBinding } from '../engine/index.js';
 import { buildModel, ConfigError } from '../models/index.js';
+import type { HfConfig } from '../models/index.js';
 import type { Decoder, Parameter } from '../nn/index.js';
 import { byteLength, elementCount } from '../tensor/index.js';
 import type { Spec } from '../tensor/index.js';
 import { costOf, execution } from './execute.js';
 import type { PassCost } from './execute.js';
-import { describeLayers } from './layers.js';
+import { describeLayers, ropeRules } from './layers.js';
 import type { LayerDescription } from './layers.js';
 import { kvBytes } from './memory.js';
 import { countParameters } from './parameters.js';
@@ -94,7 +95,7 @@ function describeModel(config: unknown, options: ModelOptions): Description {
   const { frame } = decoder;
   const context = Math.min(options.context ?? Math.min(DEFAULT_CONTEXT, frame.context), frame.positions ?? Infinity);
   const batch = options.batch ?? 1;
-  const passes = explained(options.where, () => runPasses(decoder, (parameter) => bound.get(parameter) ?? { shape: parameter.shape, dtype: 'bf16' }, context, batch));
+  const passes = explained(options.where, () => runPasses(decoder, hf, (parameter) => bound.get(parameter) ?? { shape: parameter.shape, dtype: 'bf16' }, context, batch));
   const { counts, layers } = passes;
   return {
     family: family.name, name: options.name ?? hf.modelType,
@@ -111,12 +112,12 @@ function describeModel(config: unknown, options: ModelOptions): Description {
   };
 }
 
-function runPasses(decoder: Decoder, specOf: (parameter: Parameter) => Spec, context: number, batch: number) {
+function runPasses(decoder: Decoder, hf: HfConfig, specOf: (parameter: Parameter) => Spec, context: number, batch: number) {
   const run = execution(decoder, specOf);
   const single = run.decode(context, 1);
   const counts = countParameters(run, single);
   return {
-    counts, layers: describeLayers(run, single, counts),
+    counts, layers: describeLayers(run, single, counts, ropeRules(hf)),
     decode: costOf(batch === 1 ? single : run.decode(context, batch), context, batch), prefill: costOf(run.prefill(context), context),
   };
 }

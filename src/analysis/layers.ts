@@ -1,16 +1,17 @@
 // What each block is, read from the calls it makes: heads, mask, positions, norms, feed-forward.
 
-import { KvCache } from '../nn/index.js';
-import type { Constant } from '../nn/index.js';
+import type { HfConfig } from '../models/index.js';
+import { KvCache, ropeFrequencies } from '../nn/index.js';
+import type { Constant, RopeConfig } from '../nn/index.js';
 import type { Call } from '../tensor/index.js';
 import type { Execution, Pass } from './execute.js';
 import { layerOf } from './parameters.js';
 import type { ParameterCount } from './parameters.js';
 
 export interface RopeDescription {
-  /** Base of the frequencies; null where a single pair leaves it open. */
+  /** Base of the frequencies; null where no rule of the config gives them. */
   readonly theta: number | null;
-  /** By how much the slowest pair was slowed down to reach further (YaRN, Llama 3, linear); 1: not. */
+  /** How much further positions were made to reach (YaRN, Llama 3, linear); 1: no further. */
   readonly stretch: number;
   /** How many numbers of a head are rotated. */
   readonly width: number;
@@ -51,7 +52,7 @@ export interface LayerDescription {
 }
 
 /** Describes every block. `pass` is a decode step of one sequence. */
-export function describeLayers(run: Execution, { calls }: Pass, counts: readonly ParameterCount[]): LayerDescription[] {
+export function describeLayers(run: Execution, { calls }: Pass, counts: readonly ParameterCount[], ropes: readonly RopeConfig[]): LayerDescription[] {
   const byLayer = run.decoder.frame.layers.map((): Call[] => []);
   for (const call of calls) {
     const at = layerOf(call.path);
@@ -65,7 +66,7 @@ export function describeLayers(run: Execution, { calls }: Pass, counts: readonly
     const attentionChild = layerOf(cache.path)!.child;
     const inside = layerCalls.filter(({ path }) => layerOf(path)?.child === attentionChild);
     return {
-      index, ...describeAttention(cache, inside), rope: describeRope(run, inside), qkNorm: queryKeyNorm(cache, inside),
+      index, ...describeAttention(cache, inside), rope: describeRope(run, inside, ropes), qkNorm: queryKeyNorm(cache, inside),
       norms: normPlacement(layerCalls, attentionChild), mlp: describeMlp(run, layerCalls, attentionChild),
       ...sums[index], kvBytesPerToken: cache.width * 2,
     };
@@ -101,23 +102,37 @@ function latentHeads(cache: KvCache, calls: readonly Call[], width: number): Pic
   return { headDim: (rows(true) ?? cache.valueDim) + rope, valueDim: rows(false) ?? cache.valueDim, latent: { rank: cache.valueDim, rope } };
 }
 
-function describeRope(run: Execution, calls: readonly Call[]): RopeDescription | null {
+function describeRope(run: Execution, calls: readonly Call[], rules: readonly RopeConfig[]): RopeDescription | null {
   const call = calls.find(({ op }) => op === 'rope');
   if (!call) return null;
   const constant = run.tree.find(([path, part]) => part.kind === 'constant' && path.startsWith(`${call.path}.`))?.[1] as Constant;
-  const frequencies = constant.values;
-  const pairs = frequencies.length;
-  const layout = String(call.attrs.layout);
-  if (pairs < 2) return { theta: null, stretch: 1, width: 2 * pairs, layout };
-  // Every scaling rule leaves the ratio of the two fastest pairs as theta made it.
-  const theta = rounded((frequencies[0] / frequencies[1]) ** pairs);
-  const slowest = theta ** (-(pairs - 1) / pairs);
-  return { theta, stretch: rounded(slowest / frequencies[pairs - 1]), width: 2 * pairs, layout };
+  const { values } = constant;
+  const width = 2 * values.length;
+  const rule = rules.find((candidate) => ropeFrequencies(width, candidate).every((frequency, i) => frequency === values[i]));
+  const stretch = rule && rule.scaling.type !== 'none' ? rule.scaling.factor : 1;
+  return { theta: rule?.theta ?? null, stretch, width, layout: String(call.attrs.layout) };
 }
 
-/** Frequencies are float32, and theta is a high power of their ratio: four digits of it are certain. */
-function rounded(value: number): number {
-  return Number(value.toPrecision(4));
+// Layer types that configs give a rule of their own, and thetas that configs leave out.
+const LAYER_TYPES = [undefined, 'full_attention', 'sliding_attention', 'chunked_attention'];
+const DEFAULT_THETAS = [undefined, 1e4, 1e6, 2e6];
+
+/**
+ * Every rule that a config could mean for some layer. Which of them a layer has is told by the
+ * frequencies that it runs with.
+ */
+export function ropeRules(hf: HfConfig): RopeConfig[] {
+  const rules = LAYER_TYPES.flatMap((type) => DEFAULT_THETAS.flatMap((theta) => attempt(() => hf.rope(type, theta))));
+  const local = attempt(() => ({ theta: hf.num('rope_local_base_freq', 1e4), scaling: { type: 'none' as const } }));
+  return [...rules, ...rules.map(({ theta }) => ({ theta, scaling: { type: 'none' as const } })), ...local];
+}
+
+function attempt<T>(body: () => T): T[] {
+  try {
+    return [body()];
+  } catch {
+    return [];
+  }
 }
 
 function queryKeyNorm(cache: KvCache, calls: readonly Call[]): LayerDescription['qkNorm'] {

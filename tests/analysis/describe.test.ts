@@ -1,7 +1,7 @@
 // Memory, arithmetic and layers of known models against counts written out by hand; sources of
 // every kind; comparisons.
 
-import { mkdtempSync, rmSync, writeFileSync, mkdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe as group, expect, it } from 'vitest';
@@ -128,6 +128,23 @@ group('layers', () => {
     expect(olmo.layers[0]).toMatchObject({ attention: 'MHA', norms: 'post', qkNorm: 'whole projection', rope: { theta: 500000, layout: 'half' } });
     expect(smol.layers.flatMap(({ rope, index }) => (rope ? [] : [index]))).toEqual([3, 7, 11, 15, 19, 23, 27, 31, 35]);
     expect(mistral.layers[0]).toMatchObject({ attention: 'GQA', heads: 32, kvHeads: 8, headDim: 128, rope: { theta: 1e9 } });
+  });
+
+  it.each([
+    ['llama-3.2-1b', [{ theta: 500000, stretch: 32 }]], ['qwen3-8b', [{ theta: 1e6, stretch: 1 }]], ['kimi-k2', [{ theta: 50000, stretch: 32 }]],
+    ['gemma-3-27b', [{ theta: 1e4, stretch: 1 }, { theta: 1e6, stretch: 8 }]], ['deepseek-v2-lite', [{ theta: 1e4, stretch: 40 }]],
+  ] as const)('of %s have the theta and stretch of its config', async (name, want) => {
+    const { layers } = await describe(name);
+    const seen = new Map(layers.map(({ rope }) => [JSON.stringify(rope), rope]));
+    expect([...seen.values()].map((rope) => ({ theta: rope!.theta, stretch: rope!.stretch }))).toEqual(want);
+  });
+
+  it.each(['deepseek_v3', 'llama3', 'gemma3', 'smollm3', 'qwen3'].filter(modelDirectory))('of the small %s too, where scaling touches every pair', async (name) => {
+    const directory = modelDirectory(name)!;
+    const { rope_theta } = JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as { rope_theta: number };
+    const { layers } = await describe(directory);
+    expect(layers.some(({ rope }) => rope?.theta === rope_theta)).toBe(true);
+    expect(layers.every(({ rope }) => rope === null || rope.theta !== null)).toBe(true);
   });
 
   it('of one key head is MQA', async () => {

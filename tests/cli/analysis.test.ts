@@ -1,13 +1,14 @@
 // inspect, compare, doctor: what they print for people and for programs.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { diagnosisLines, webAssemblyFeatures } from '../../src/cli/doctor.js';
 import type { Diagnosis } from '../../src/cli/doctor.js';
 import { selfTest } from '../../src/cli/selftest.js';
 import { backendNames } from '../../src/engine/index.js';
 import { findPublished, publishedNames } from '../../src/models/published.js';
+import { fakeHub } from '../checkpoint/fake-hub.js';
 import { modelDirectory, titled } from '../support.js';
 import { fakeIo, lamella, lamellaWith, safetensors, temporaryFolder, tinyConfig, tinyModel, tinyShapes } from './helpers.js';
 
@@ -80,6 +81,35 @@ describe('inspect', () => {
     expect(code).toBe(0);
     expect((JSON.parse(out) as { skippedTensors: string[] }).skippedTensors).toEqual(['big']);
     expect(performance.now() - started).toBeLessThan(2000);
+  });
+
+  it('reads a hub model by ranges, and stores nothing', async () => {
+    const folder = tinyModel();
+    const files = ['config.json', 'model.safetensors', 'tokenizer.json'].map((name) => [name, readFileSync(join(folder, name))] as const);
+    const hub = await fakeHub('owner/tiny', Object.fromEntries(files));
+    const cache = temporaryFolder();
+    vi.stubEnv('HF_ENDPOINT', hub.endpoint);
+    vi.stubEnv('HF_HUB_CACHE', cache);
+    try {
+      const { code, out, err } = await lamella('inspect', 'owner/tiny', '--json');
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(JSON.parse(out)).toMatchObject({ name: 'owner/tiny', family: 'llama', skippedTensors: [] });
+      const weights = hub.fetches('model.safetensors');
+      expect(weights.length).toBeGreaterThan(0);
+      for (const { range } of weights) expect(range).toMatch(/^bytes=/);
+      const asked = weights.map(({ range }) => { const [, from, to] = /(\d+)-(\d+)/.exec(range!)!; return Number(to) - Number(from) + 1; });
+      expect(asked.reduce((a, b) => a + b, 0)).toBeLessThan(files[1][1].length / 2);
+      expect(readdirSync(cache)).toEqual([]);
+      const compared = await lamella('compare', 'owner/tiny', 'gpt2', '--json');
+      expect(compared.code).toBe(0);
+      expect(hub.fetches('model.safetensors').length, 'compare reads the config alone').toBe(weights.length);
+      const absent = await lamella('inspect', 'owner/none');
+      expect(absent).toMatchObject({ code: 1, out: '' });
+      expect(absent.err).toMatch(/there is no file or directory "owner\/none"; as a hub id, owner\/none: the hub has no model of this name/);
+    } finally {
+      vi.unstubAllEnvs();
+      await hub.close();
+    }
   });
 
   it('finds missing and misshapen tensors', async () => {

@@ -2,7 +2,7 @@
 
 import type { Backend } from '../tensor/index.js';
 
-export type BackendName = 'reference' | 'webgpu';
+export type BackendName = 'reference' | 'wasm' | 'webgpu';
 
 export interface BackendOptions {
   /** Worker threads, where the backend has them. */
@@ -11,6 +11,7 @@ export interface BackendOptions {
 
 const load: Readonly<Record<BackendName, (options: BackendOptions) => Promise<Backend>>> = {
   reference: async () => (await import('../backends/reference/index.js')).createBackend(),
+  wasm: async ({ threads }) => (await import('../backends/wasm/index.js')).createBackend({ threads }),
   webgpu: async () => (await import('../backends/webgpu/index.js')).createBackend(),
 };
 

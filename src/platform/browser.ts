@@ -1,6 +1,7 @@
 // The platform in a browser (page or worker): no paths, no environment. Files come as the File
 // objects of a picker (see `memory.ts`) or over HTTP.
 
+import { browserThreads } from './browser-threads.js';
 import { browserGpuAdapter } from './browser-gpu.js';
 import type { Platform } from './platform.js';
 
@@ -8,4 +9,5 @@ export const browser: Platform = {
   name: 'browser',
   environment: () => undefined,
   gpuAdapter: browserGpuAdapter,
+  threads: browserThreads,
 };

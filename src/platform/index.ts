@@ -3,6 +3,7 @@
 import type { Platform } from './platform.js';
 
 export type * from './platform.js';
+export type * from './threads.js';
 export { blobDirectory, blobSource, bytesSource, checkRange } from './memory.js';
 
 let chosen: Promise<Platform> | undefined;

@@ -3,10 +3,12 @@
 import type { Platform } from './platform.js';
 import { nodeFiles } from './node-files.js';
 import { nodeGpuAdapter } from './node-gpu.js';
+import { nodeThreads } from './node-threads.js';
 
 export const node: Platform = {
   name: 'node',
   environment: (variable) => process.env[variable] || undefined,
   files: nodeFiles,
   gpuAdapter: nodeGpuAdapter,
+  threads: nodeThreads,
 };

@@ -2,6 +2,8 @@
 // adapter beside them. Not an implementation: `node.ts` and `browser.ts` are, and `platform()` in
 // `index.ts` picks one. Nothing here knows what a checkpoint is.
 
+import type { Threads } from './threads.js';
+
 /** Bytes of known size that can be read at any offset: an open file, a Blob, an array, a URL. */
 export interface ByteSource {
   /** What error messages call it: a path, a file name, a URL. */
@@ -83,4 +85,5 @@ export interface Platform {
   readonly files?: LocalFiles;
   /** The best GPU that WebGPU finds; rejects with one sentence that says what is missing. */
   gpuAdapter(): Promise<GPUAdapter>;
+  readonly threads: Threads;
 }

@@ -1,0 +1,62 @@
+// What the two sides of the backend agree on: the scheduler (TypeScript) writes a step as a list of
+// fixed-size records, the kernels (AssemblyScript) read them. Written in what both languages
+// share, because both compile this file.
+
+export enum Kernel {
+  copy, pack_q8, unpack_q8,
+  add, mul, scale, silu, gelu_tanh, sigmoid, silu_mul,
+  rms_norm, add_rms_norm, layer_norm, softmax, normalize_sum,
+  linear, expert_linear, head_linear, take_rows,
+  slice, concat, gather, outer, combine, top_k,
+  rope_table, rope, temperature, kv_append, paged_attention,
+}
+
+/** How the numbers of a weight lie in memory. `q8_packed`: see quantized.ts. */
+export enum Format { f32, f16, bf16, f8, q8, q8_packed }
+
+/** How threads share a record: by rows, by column units, or every thread does all of it. */
+export enum Split { rows, units, whole }
+
+/** What a kernel found wrong; the words behind it say which number and which limit. */
+export enum Failure { none, index, expert, slot, page }
+
+// A record: 32 words of 4 bytes.
+export const RECORD_BYTES = 128;
+export const WORD_KERNEL = 0;
+/** Not 0: meet the other threads first. */
+export const WORD_BARRIER = 1;
+/** A Failure, and its two numbers. */
+export const WORD_FAILURE = 2;
+export const WORD_SPLIT = 5;
+/** Extents of both ways to split. */
+export const WORD_ROWS = 6;
+export const WORD_UNITS = 7;
+/** Up to 8 addresses. An odd one is an offset (plus 1) into memory that each thread has for itself. */
+export const WORD_POINTERS = 8;
+/** Up to 16 numbers of the kernel's own; floats by their bits. */
+export const WORD_NUMBERS = 16;
+
+// The control block of a memory, in words: what its threads share beside data.
+export const CONTROL_BYTES = 512;
+export const CONTROL_ARRIVED = 0;
+/** Counts barriers; threads wait for it to change. */
+export const CONTROL_GENERATION = 16;
+export const CONTROL_SLEEPERS = 17;
+/** Not 0: a thread trapped, barriers give up. */
+export const CONTROL_ABORT = 32;
+/** Not 0: some record of this run failed. */
+export const CONTROL_FAILED = 33;
+/** Barriers that the run passed. */
+export const CONTROL_BARRIERS = 34;
+/** From here, one word a thread: the record it is at. */
+export const CONTROL_PROGRESS = 48;
+export const MOST_THREADS = 64;
+
+/** Rows of activations that `linear` prepares at a time. */
+export const PANEL_ROWS = 64;
+/** Bytes at the head of a thread's scratch: addresses of a panel's input and output rows. */
+export const PANEL_TABLES = 512;
+/** Positions that attention takes at a time: a page. */
+export const PAGE_TOKENS = 64;
+/** Query heads that share one pass over keys and values. */
+export const HEADS_AT_ONCE = 4;

@@ -1,0 +1,188 @@
+// The wasm backend: keeps the ordered stream of calls, writes and frees, hands it on in batches,
+// and knows which buffers there are.
+
+import type { Attrs, Backend, BufferId, Call, Operand, Plan, Spec } from '../../tensor/index.js';
+import { byteLength } from '../../tensor/index.js';
+import { back, Batch, giveBack } from './batch.js';
+import type { Entry } from './batch.js';
+import type { Heap } from './heap.js';
+import { lowerings } from './lower/index.js';
+import { samePacking } from './matrix-layout.js';
+import { layoutsOf, RecordedPlan } from './plan.js';
+import type { Layouts } from './plan.js';
+import type { Executor } from './pool.js';
+import { REPEAT_LIMIT } from './schedule.js';
+import { Stream } from './stream.js';
+import type { Slot, SlotCall } from './task.js';
+
+/** A batch is closed when its calls write this much: their buffers can then be used again. */
+const BATCH_BYTES = 32 * 2 ** 20;
+
+export class WasmBackend implements Backend {
+  readonly name = 'wasm';
+  private readonly slots = new Map<BufferId, Slot>();
+  private readonly stream: Stream;
+  private pending: Entry[] = [];
+  private pendingBytes = 0;
+  private nextId = 1;
+  private disposed = false;
+
+  constructor(private readonly heap: Heap, executor: Executor, private readonly repeatLimit = REPEAT_LIMIT) {
+    this.stream = new Stream(heap, executor, () => heap.settle());
+  }
+
+  get threads(): number { return this.stream.threads; }
+
+  supports(op: string, inputs: readonly Spec[], attrs: Attrs): boolean {
+    return lowerings.get(op)?.supports(inputs, attrs) ?? false;
+  }
+
+  async reserve(bytes: number): Promise<void> {
+    this.heap.reserve(bytes);
+  }
+
+  alloc(bytes: number): BufferId {
+    if (this.disposed) throw new Error('the wasm backend was disposed');
+    const id = this.nextId++;
+    this.slots.set(id, { bytes });
+    return id;
+  }
+
+  free(buffer: BufferId): void {
+    const slot = this.slot(buffer);
+    this.slots.delete(buffer);
+    if (this.pending.length > 0) this.pending.push({ kind: 'free', slot });
+    else this.release(slot);
+  }
+
+  write(buffer: BufferId, offset: number, bytes: Uint8Array): void {
+    const slot = this.slot(buffer);
+    if (offset + bytes.byteLength > slot.bytes) throw new RangeError(`write of ${bytes.byteLength} bytes at ${offset} exceeds a buffer of ${slot.bytes}`);
+    this.settleLayouts(new Map([[slot, undefined]]));
+    if (this.idle) {
+      back(slot, this.heap);
+      this.heap.bytes.set(bytes, slot.address! + offset);
+      slot.poison = undefined;
+      return;
+    }
+    const from: Slot = { bytes: bytes.byteLength, address: this.heap.take(bytes.byteLength, 'now') };
+    this.heap.bytes.set(bytes, from.address);
+    this.add({ kind: 'write', slot, offset, from }, from.bytes);
+  }
+
+  append(call: Call): void {
+    const written = call.outputs.reduce((sum, { spec }) => sum + byteLength(spec), 0);
+    this.add({ kind: 'call', call: this.slotCall(call) }, written);
+  }
+
+  flush(): void {
+    if (this.pending.length === 0) return;
+    const entries = this.pending;
+    this.pending = [];
+    this.pendingBytes = 0;
+    this.stream.push(new Batch(entries, this.heap, this.stream).job());
+  }
+
+  async read(buffer: BufferId, offset: number, byteCount: number): Promise<Uint8Array> {
+    const slot = this.slot(buffer);
+    this.flush();
+    if (!slot.packed) return this.fetch(slot, offset, byteCount);
+    const plain: Slot = { bytes: slot.bytes };
+    this.add({ kind: 'unpack', slot, to: plain }, 0);
+    this.flush();
+    const bytes = this.fetch(plain, offset, byteCount);
+    this.release(plain);
+    return bytes;
+  }
+
+  record(calls: readonly Call[], keep: readonly BufferId[]): Plan & { readonly barriers: number } {
+    const kept = new Set(keep);
+    const ids = new Set(calls.flatMap((call) => call.outputs.map(({ buffer }) => buffer)).filter((id) => !kept.has(id)));
+    const list = calls.map((call) => this.slotCall(call));
+    const layouts = layoutsOf(list);
+    this.settleLayouts(layouts);
+    const plan = new RecordedPlan(list, new Set([...ids].map((id) => this.slot(id))), layouts, this.heap, this.stream, this.repeatLimit);
+    let live = true;
+    return {
+      barriers: plan.barriers,
+      replay: () => {
+        if (!live) throw new Error('replay: the plan was disposed');
+        this.settleLayouts(layouts);
+        this.flush();
+        this.stream.push(plan.job);
+      },
+      dispose: () => {
+        if (!live) return;
+        live = false;
+        for (const id of ids) this.slots.delete(id);
+        plan.dispose();
+        if (this.stream.idle) this.heap.settle();
+      },
+    };
+  }
+
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.slots.clear();
+    this.pending = [];
+    this.stream.dispose();
+    this.heap.dispose();
+  }
+
+  /** Nothing is under way: memory can be read and written at once. */
+  private get idle(): boolean {
+    return this.stream.idle && this.pending.length === 0;
+  }
+
+  private add(entry: Entry, bytes: number): void {
+    this.pending.push(entry);
+    this.pendingBytes += bytes;
+    if (this.pendingBytes > BATCH_BYTES) this.flush();
+  }
+
+  private release(slot: Slot): void {
+    giveBack(slot, this.heap);
+    if (this.stream.idle) this.heap.settle();
+  }
+
+  /** Makes matrices lie as `layouts` says, from here on in the stream. */
+  private settleLayouts(layouts: Layouts): void {
+    // What a buffer's layout will be is known once everything before has been lowered.
+    if (layouts.size > 0) this.flush();
+    for (const [slot, packing] of layouts) {
+      if (samePacking(slot.packed, packing)) continue;
+      back(slot, this.heap);
+      this.add({ kind: 'layout', slot, packing }, 0);
+    }
+    this.flush();
+  }
+
+  /** A read is a job that runs nothing: its turn comes when everything before is done. */
+  private fetch(slot: Slot, offset: number, byteCount: number): Promise<Uint8Array> {
+    if (offset < 0 || offset + byteCount > slot.bytes) throw new RangeError(`read of ${byteCount} bytes at ${offset} exceeds a buffer of ${slot.bytes}`);
+    return new Promise((resolve, reject) => {
+      const done = () => {
+        if (slot.poison) { reject(slot.poison); return; }
+        if (this.disposed) { reject(new Error('the wasm backend was disposed')); return; }
+        back(slot, this.heap);
+        const start = slot.address! + offset;
+        // A copy in memory of its own: what is shared may change, and cannot be handed to everything.
+        resolve(new Uint8Array(this.heap.bytes.subarray(start, start + byteCount)));
+      };
+      if (this.stream.idle) done();
+      else this.stream.push({ records: 0, count: 0, done });
+    });
+  }
+
+  private slotCall(call: Call): SlotCall {
+    const ref = ({ buffer, spec }: Operand) => ({ slot: this.slot(buffer), spec });
+    return { call, inputs: call.inputs.map(ref), outputs: call.outputs.map(ref) };
+  }
+
+  private slot(buffer: BufferId): Slot {
+    const slot = this.slots.get(buffer);
+    if (!slot) throw new Error(`buffer ${buffer} does not exist or was freed`);
+    return slot;
+  }
+}

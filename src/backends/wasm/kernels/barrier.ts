@@ -1,0 +1,37 @@
+// Where threads meet. They spin for a few microseconds, because most waits are shorter than a
+// system call, then sleep. A thread that trapped never arrives: the abort word lets the rest go.
+
+import { CONTROL_ABORT, CONTROL_ARRIVED, CONTROL_BARRIERS, CONTROL_GENERATION, CONTROL_SLEEPERS } from '../abi';
+import { control, threads } from './record';
+
+const SPINS = 4000;
+/** A sleeping thread looks at the abort word at least this often, in nanoseconds. */
+const LONGEST_SLEEP: i64 = 50_000_000;
+
+// @ts-ignore: decorator
+@inline function word(index: i32): usize { return control + (index << 2); }
+
+/** Waits for every thread; false when the run was aborted. */
+export function barrier(): bool {
+  const generation = atomic.load<i32>(word(CONTROL_GENERATION));
+  if (atomic.add<i32>(word(CONTROL_ARRIVED), 1) == threads - 1) {
+    store<i32>(word(CONTROL_BARRIERS), load<i32>(word(CONTROL_BARRIERS)) + 1);
+    atomic.store<i32>(word(CONTROL_ARRIVED), 0);
+    atomic.store<i32>(word(CONTROL_GENERATION), generation + 1);
+    if (atomic.load<i32>(word(CONTROL_SLEEPERS)) != 0) atomic.notify(word(CONTROL_GENERATION), -1);
+    return atomic.load<i32>(word(CONTROL_ABORT)) == 0;
+  }
+  for (let i = 0; i < SPINS; i++) {
+    if (atomic.load<i32>(word(CONTROL_GENERATION)) != generation) return true;
+  }
+  return sleep(generation);
+}
+
+function sleep(generation: i32): bool {
+  atomic.add<i32>(word(CONTROL_SLEEPERS), 1);
+  while (atomic.load<i32>(word(CONTROL_GENERATION)) == generation && atomic.load<i32>(word(CONTROL_ABORT)) == 0) {
+    atomic.wait<i32>(word(CONTROL_GENERATION), generation, LONGEST_SLEEP);
+  }
+  atomic.sub<i32>(word(CONTROL_SLEEPERS), 1);
+  return atomic.load<i32>(word(CONTROL_GENERATION)) != generation;
+}

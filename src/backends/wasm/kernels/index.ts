@@ -1,0 +1,69 @@
+// The interpreter: runs a list of records from the first to the last, meeting the other threads
+// where a record says so. Kernels are separate functions, so that the engine's optimising
+// compiler takes over from its baseline one between calls.
+
+import { CONTROL_PROGRESS, Kernel, RECORD_BYTES, WORD_BARRIER, WORD_KERNEL } from '../abi';
+import { kvAppend, pagedAttention } from './attention';
+import { barrier } from './barrier';
+import { expertLinear, linear } from './linear';
+import { addRmsNorm, layerNorm, normalizeSum, rmsNorm, softmax } from './norms';
+import { add, geluTanh, mul, scale, sigmoid, silu, siluMul } from './pointwise';
+import { rope, ropeTable, temperature } from './positions';
+import { pack, unpack } from './quantized';
+import { control, enter, select } from './record';
+import { combine, gather, outer, topK } from './routing';
+import { concat, copy, headLinear, slice, takeRows } from './rows';
+
+/** The first byte of memory that this module does not use itself. */
+export function heapBase(): usize { return __heap_base; }
+
+/**
+ * Runs `count` records as thread `id` of `threads`. `controlBlock` is shared; `scratch` and
+ * `arena` are this thread's alone. Returns 0, or 1 when another thread's trap ended the run.
+ */
+export function run(records: usize, count: i32, controlBlock: usize, id: i32, threads: i32, scratch: usize, arena: usize): i32 {
+  enter(id, threads, controlBlock, scratch, arena);
+  for (let i = 0; i < count; i++, records += RECORD_BYTES) {
+    if (threads > 1 && load<i32>(records + (WORD_BARRIER << 2)) && !barrier()) return 1;
+    store<i32>(control + ((CONTROL_PROGRESS + id) << 2), i);
+    select(records);
+    execute(load<i32>(records + (WORD_KERNEL << 2)));
+  }
+  return 0;
+}
+
+function execute(kernel: i32): void {
+  switch (kernel) {
+    case Kernel.copy: copy(); break;
+    case Kernel.pack_q8: pack(); break;
+    case Kernel.unpack_q8: unpack(); break;
+    case Kernel.add: add(); break;
+    case Kernel.mul: mul(); break;
+    case Kernel.scale: scale(); break;
+    case Kernel.silu: silu(); break;
+    case Kernel.gelu_tanh: geluTanh(); break;
+    case Kernel.sigmoid: sigmoid(); break;
+    case Kernel.silu_mul: siluMul(); break;
+    case Kernel.rms_norm: rmsNorm(); break;
+    case Kernel.add_rms_norm: addRmsNorm(); break;
+    case Kernel.layer_norm: layerNorm(); break;
+    case Kernel.softmax: softmax(); break;
+    case Kernel.normalize_sum: normalizeSum(); break;
+    case Kernel.linear: linear(); break;
+    case Kernel.expert_linear: expertLinear(); break;
+    case Kernel.head_linear: headLinear(); break;
+    case Kernel.take_rows: takeRows(); break;
+    case Kernel.slice: slice(); break;
+    case Kernel.concat: concat(); break;
+    case Kernel.gather: gather(); break;
+    case Kernel.outer: outer(); break;
+    case Kernel.combine: combine(); break;
+    case Kernel.top_k: topK(); break;
+    case Kernel.rope_table: ropeTable(); break;
+    case Kernel.rope: rope(); break;
+    case Kernel.temperature: temperature(); break;
+    case Kernel.kv_append: kvAppend(); break;
+    case Kernel.paged_attention: pagedAttention(); break;
+    default: unreachable();
+  }
+}

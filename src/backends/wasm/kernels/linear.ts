@@ -1,0 +1,193 @@
+// Products of activation rows with the rows of a stored matrix. `linear` and `expert_linear` both
+// come down to `multiply`: up to PANEL_ROWS activation rows, wherever they lie, times this
+// thread's rows of one matrix. Row `o` of the result is always made by the same code, whichever
+// thread has it: shares begin at multiples of four.
+
+import { Failure, Format, PANEL_ROWS, PANEL_TABLES } from '../abi';
+import { bf16x4, decodeRow, f16x4, setScales } from './formats';
+import { dot, splat, sums4 } from './math';
+import { clearColumn, quantizeColumn, quantizeRow, storedRow, tile4, tile8, vectorGroups } from './quantized';
+import { fail, int, pointer, scratch, unitHi, unitLo } from './record';
+
+// The matrix that `multiply` reads: set by `matrix`, or moved to another expert.
+let format: i32 = 0;
+let weights: usize = 0;
+let inputs: i32 = 0;
+let outputs: i32 = 0;
+/** Where the matrix begins in `weights`, in rows. */
+let firstRow: i32 = 0;
+
+// Input and output rows of a panel.
+// @ts-ignore: decorator
+@inline function inputRow(i: i32): usize { return scratch + (<usize>i << 2); }
+// @ts-ignore: decorator
+@inline function outputRow(i: i32): usize { return scratch + (PANEL_ROWS << 2) + (<usize>i << 2); }
+
+/** Numbers 0 to 8: tokens, inputs, outputs, format, unit width, scale offset, block rows, block columns, matrix rows. */
+function matrix(w: usize): void {
+  inputs = int(1);
+  outputs = int(2);
+  format = int(3);
+  weights = w;
+  firstRow = 0;
+  setScales(int(5), int(6), int(7), int(8));
+}
+
+export function linear(): void {
+  const x = pointer(0), y = pointer(2), bias = pointer(3), tokens = int(0);
+  matrix(pointer(1));
+  const lo = unitLo * int(4), hi = min(unitHi * int(4), outputs);
+  for (let from = 0; from < tokens; from += PANEL_ROWS) {
+    const count = min(PANEL_ROWS, tokens - from);
+    for (let i = 0; i < count; i++) {
+      store<u32>(inputRow(i), <u32>(x + (<usize>(from + i) * inputs << 2)));
+      store<u32>(outputRow(i), <u32>(y + (<usize>(from + i) * outputs << 2)));
+    }
+    multiply(count, lo, hi);
+    if (bias) for (let i = 0; i < count; i++) addBias(load<u32>(outputRow(i)), bias, lo, hi);
+  }
+}
+
+function addBias(y: usize, bias: usize, lo: i32, hi: i32): void {
+  for (let o = <usize>lo << 2; o < <usize>hi << 2; o += 4) store<f32>(y + o, load<f32>(y + o) + load<f32>(bias + o));
+}
+
+/** Number 9: experts; 10: choices of a token; 11: whether each choice has a row of its own. */
+export function expertLinear(): void {
+  const x = pointer(0), indices = pointer(2), y = pointer(3), choices = int(0) * int(10);
+  matrix(pointer(1));
+  const lo = unitLo * int(4), hi = min(unitHi * int(4), outputs);
+  for (let c = 0; c < choices; c++) {
+    const expert = load<i32>(indices + (<usize>c << 2));
+    if (<u32>expert < <u32>int(9)) continue;
+    fail(Failure.expert, expert, int(9));
+    memory.fill(y + (<usize>(c * outputs + lo) << 2), 0, <usize>(hi - lo) << 2);
+  }
+  for (let expert = 0; expert < int(9); expert++) {
+    firstRow = expert * outputs;
+    let count = 0;
+    for (let c = 0; c < choices; c++) {
+      if (load<i32>(indices + (<usize>c << 2)) != expert) continue;
+      store<u32>(inputRow(count), <u32>(x + (<usize>(int(11) ? c : c / int(10)) * inputs << 2)));
+      store<u32>(outputRow(count), <u32>(y + (<usize>c * outputs << 2)));
+      if (++count == PANEL_ROWS) { multiply(count, lo, hi); count = 0; }
+    }
+    if (count > 0) multiply(count, lo, hi);
+  }
+}
+
+/** The panel's `count` rows times matrix rows [lo, hi). */
+function multiply(count: i32, lo: i32, hi: i32): void {
+  if (lo >= hi) return;
+  if (format == Format.q8_packed) count == 1 ? quantizedVector(lo, hi) : quantizedPanel(count, lo, hi);
+  else if (count == 1 && format != Format.f8) floatVector(lo, hi);
+  else floatPanel(count, lo, hi);
+}
+
+function quantizedVector(lo: i32, hi: i32): void {
+  const blocks = inputs >> 5, q = scratch + PANEL_TABLES, scales = q + (<usize>inputs << 1), y = <usize>load<u32>(outputRow(0));
+  const base = weights + <usize>firstRow * blocks * 34, whole = outputs & ~3;
+  quantizeRow(load<u32>(inputRow(0)), blocks, q, scales);
+  vectorGroups(base, q, scales, y, lo >> 2, min(hi, whole) >> 2, blocks);
+  for (let o = max(lo, whole); o < hi; o++) store<f32>(y + (<usize>o << 2), storedRow(base + <usize>o * blocks * 34, q, scales, blocks, 4, 4));
+}
+
+function quantizedPanel(count: i32, lo: i32, hi: i32): void {
+  const blocks = inputs >> 5, tiles = (count + 3) >> 2, tileBytes = <usize>inputs << 3, scaleBytes = <usize>blocks << 4;
+  const q = scratch + PANEL_TABLES, scales = q + tiles * tileBytes;
+  for (let i = 0; i < tiles << 2; i++) {
+    const tile = i >> 2, to = q + tile * tileBytes, scale = scales + tile * scaleBytes;
+    if (i < count) quantizeColumn(load<u32>(inputRow(i)), blocks, i & 3, to, scale);
+    else { clearColumn(blocks, i & 3, to, scale); store<u32>(outputRow(i), 0); }
+  }
+  const base = weights + <usize>firstRow * blocks * 34, whole = min(hi, outputs & ~3);
+  let o = lo;
+  for (; o + 8 <= whole; o += 8) for (let t = 0; t < tiles; t++) tile8(base + <usize>o * blocks * 34, q + t * tileBytes, scales + t * scaleBytes, outputRow(t << 2), <usize>o << 2, blocks);
+  for (; o + 4 <= whole; o += 4) for (let t = 0; t < tiles; t++) tile4(base + <usize>o * blocks * 34, q + t * tileBytes, scales + t * scaleBytes, outputRow(t << 2), <usize>o << 2, blocks);
+  for (; o < hi; o++) for (let i = 0; i < count; i++) {
+    const at = <usize>load<u32>(outputRow(i)) + (<usize>o << 2), lane = <usize>(i & 3) << 2;
+    store<f32>(at, storedRow(base + <usize>o * blocks * 34, q + (i >> 2) * tileBytes + lane, scales + (i >> 2) * scaleBytes + lane, blocks, 16, 16));
+  }
+}
+
+// @ts-ignore: decorator
+@inline function load4<T>(p: usize): v128 {
+  if (isFloat<T>()) return v128.load(p);
+  if (isSigned<T>()) return f16x4(p);
+  return bf16x4(p);
+}
+
+/** Four rows, `stride` bytes apart, times one row. T names the format: f32, i16 for f16, u16 for bf16. */
+function vectorRows<T>(w: usize, stride: usize, x: usize, n: i32): v128 {
+  const w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
+  let a = splat(0), b = a, c = a, d = a, i: usize = 0;
+  for (const end = <usize>n & ~3; i < end; i += 4) {
+    const v = v128.load(x + (i << 2)), at = i * sizeof<T>();
+    a = f32x4.add(a, f32x4.mul(load4<T>(w + at), v));
+    b = f32x4.add(b, f32x4.mul(load4<T>(w1 + at), v));
+    c = f32x4.add(c, f32x4.mul(load4<T>(w2 + at), v));
+    d = f32x4.add(d, f32x4.mul(load4<T>(w3 + at), v));
+  }
+  return sums4(a, b, c, d);
+}
+
+function floatVector(lo: i32, hi: i32): void {
+  const x = <usize>load<u32>(inputRow(0)), y = <usize>load<u32>(outputRow(0)), stride = <usize>inputs << (format == Format.f32 ? 2 : 1);
+  let o = lo;
+  // A row whose length is no multiple of four goes the general way.
+  if ((inputs & 3) == 0) for (; o + 4 <= hi; o += 4) {
+    const w = weights + <usize>(firstRow + o) * stride;
+    v128.store(y + (<usize>o << 2), format == Format.f32 ? vectorRows<f32>(w, stride, x, inputs) : format == Format.f16 ? vectorRows<i16>(w, stride, x, inputs) : vectorRows<u16>(w, stride, x, inputs));
+  }
+  for (; o < hi; o++) store<f32>(y + (<usize>o << 2), dot(decoded(o, 0), x, inputs));
+}
+
+/** Row `o` of the matrix as float32: where it lies, or decoded into line `line` of the scratch. */
+function decoded(o: i32, line: i32): usize {
+  if (format == Format.f32) return weights + (<usize>(firstRow + o) * inputs << 2);
+  const to = scratch + PANEL_TABLES + (<usize>line * ((inputs + 3) & ~3) << 2);
+  decodeRow(format, weights, firstRow + o, inputs, to);
+  return to;
+}
+
+function floatPanel(count: i32, lo: i32, hi: i32): void {
+  let o = lo;
+  for (; o + 4 <= hi; o += 4) {
+    const w0 = decoded(o, 0), w1 = decoded(o + 1, 1), w2 = decoded(o + 2, 2), w3 = decoded(o + 3, 3), at = <usize>o << 2;
+    let i = 0;
+    for (; i + 2 <= count; i += 2) tileFloat(w0, w1, w2, w3, load<u32>(inputRow(i)), load<u32>(inputRow(i + 1)), load<u32>(outputRow(i)) + at, load<u32>(outputRow(i + 1)) + at, inputs);
+    if (i < count) tileFloat(w0, w1, w2, w3, load<u32>(inputRow(i)), load<u32>(inputRow(i)), load<u32>(outputRow(i)) + at, load<u32>(outputRow(i)) + at, inputs);
+  }
+  for (; o < hi; o++) {
+    const w = decoded(o, 0);
+    for (let i = 0; i < count; i++) store<f32>(load<u32>(outputRow(i)) + (<usize>o << 2), dot(w, load<u32>(inputRow(i)), inputs));
+  }
+}
+
+/** Four matrix rows times two activation rows. */
+function tileFloat(w0: usize, w1: usize, w2: usize, w3: usize, x0: usize, x1: usize, y0: usize, y1: usize, n: i32): void {
+  let a0 = splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, i: usize = 0;
+  const end = <usize>n << 2, narrow = end & ~15;
+  for (; i < narrow; i += 16) {
+    const x = v128.load(x0 + i), z = v128.load(x1 + i);
+    let w = v128.load(w0 + i);
+    a0 = f32x4.add(a0, f32x4.mul(w, x)); b0 = f32x4.add(b0, f32x4.mul(w, z));
+    w = v128.load(w1 + i);
+    a1 = f32x4.add(a1, f32x4.mul(w, x)); b1 = f32x4.add(b1, f32x4.mul(w, z));
+    w = v128.load(w2 + i);
+    a2 = f32x4.add(a2, f32x4.mul(w, x)); b2 = f32x4.add(b2, f32x4.mul(w, z));
+    w = v128.load(w3 + i);
+    a3 = f32x4.add(a3, f32x4.mul(w, x)); b3 = f32x4.add(b3, f32x4.mul(w, z));
+  }
+  let s = sums4(a0, a1, a2, a3), t = sums4(b0, b1, b2, b3);
+  for (; i < end; i += 4) {
+    let w = v128.load32_zero(w0 + i);
+    w = v128.load32_lane(w1 + i, w, 1);
+    w = v128.load32_lane(w2 + i, w, 2);
+    w = v128.load32_lane(w3 + i, w, 3);
+    s = f32x4.add(s, f32x4.mul(w, v128.load32_splat(x0 + i)));
+    t = f32x4.add(t, f32x4.mul(w, v128.load32_splat(x1 + i)));
+  }
+  v128.store(y0, s);
+  v128.store(y1, t);
+}

@@ -1,0 +1,86 @@
+// Functions of four floats at once, and sums. A lane's result never depends on the other lanes,
+// so a lone element goes through the same code and where a thread's share ends changes nothing.
+
+// @ts-ignore: decorator
+@inline export function splat(x: f32): v128 { return f32x4.splat(x); }
+
+/** e^x, within 2 units in the last place; arguments are clamped to what float32 can hold. */
+// @ts-ignore: decorator
+@inline export function exp4(v: v128): v128 {
+  // Cephes expf: x = n ln 2 + r, a polynomial in r, n added to the exponent.
+  const x = f32x4.min(f32x4.max(v, splat(-87.33654)), splat(88.37626));
+  const n = f32x4.nearest(f32x4.mul(x, splat(1.44269504088896341)));
+  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, splat(0.693359375))), f32x4.mul(n, splat(-2.12194440e-4)));
+  let y = splat(1.9875691500e-4);
+  y = f32x4.add(f32x4.mul(y, r), splat(1.3981999507e-3));
+  y = f32x4.add(f32x4.mul(y, r), splat(8.3334519073e-3));
+  y = f32x4.add(f32x4.mul(y, r), splat(4.1665795894e-2));
+  y = f32x4.add(f32x4.mul(y, r), splat(1.6666665459e-1));
+  y = f32x4.add(f32x4.mul(y, r), splat(5.0000001201e-1));
+  y = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(y, r), r), r), splat(1));
+  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return f32x4.mul(y, power);
+}
+
+// @ts-ignore: decorator
+@inline export function exp1(x: f32): f32 { return f32x4.extract_lane(exp4(splat(x)), 0); }
+
+// @ts-ignore: decorator
+@inline export function sigmoid4(x: v128): v128 {
+  return f32x4.div(splat(1), f32x4.add(splat(1), exp4(f32x4.neg(x))));
+}
+
+// @ts-ignore: decorator
+@inline export function silu4(x: v128): v128 {
+  return f32x4.div(x, f32x4.add(splat(1), exp4(f32x4.neg(x))));
+}
+
+/** x (1 + tanh u) / 2 is x sigmoid(2u), which does not cancel. */
+// @ts-ignore: decorator
+@inline export function gelu4(x: v128): v128 {
+  const cube = f32x4.mul(f32x4.mul(x, x), x);
+  const u = f32x4.mul(f32x4.add(x, f32x4.mul(cube, splat(0.044715))), splat(1.5957691216057308));
+  return f32x4.mul(x, sigmoid4(u));
+}
+
+// @ts-ignore: decorator
+@inline export function sum4(v: v128): f32 {
+  return (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1)) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
+}
+
+/** The four vectors' own sums, as one vector. */
+// @ts-ignore: decorator
+@inline export function sums4(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 1, 4, 5), v128.shuffle<f32>(a, b, 2, 3, 6, 7));
+  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 1, 4, 5), v128.shuffle<f32>(c, d, 2, 3, 6, 7));
+  return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 2, 4, 6), v128.shuffle<f32>(ab, cd, 1, 3, 5, 7));
+}
+
+/** Dot product of two rows of `n` floats. */
+export function dot(a: usize, b: usize, n: i32): f32 {
+  let s = splat(0), t = s, i: usize = 0;
+  const end = <usize>n << 2, wide = end & ~31, narrow = end & ~15;
+  for (; i < wide; i += 32) {
+    s = f32x4.add(s, f32x4.mul(v128.load(a + i), v128.load(b + i)));
+    t = f32x4.add(t, f32x4.mul(v128.load(a + i, 16), v128.load(b + i, 16)));
+  }
+  for (; i < narrow; i += 16) s = f32x4.add(s, f32x4.mul(v128.load(a + i), v128.load(b + i)));
+  let sum = sum4(f32x4.add(s, t));
+  for (; i < end; i += 4) sum += load<f32>(a + i) * load<f32>(b + i);
+  return sum;
+}
+
+/** y += factor * x over `n` floats. */
+export function accumulate(y: usize, x: usize, factor: f32, n: i32): void {
+  const end = <usize>n << 2, narrow = end & ~15, f = splat(factor);
+  let i: usize = 0;
+  for (; i < narrow; i += 16) v128.store(y + i, f32x4.add(v128.load(y + i), f32x4.mul(f, v128.load(x + i))));
+  for (; i < end; i += 4) store<f32>(y + i, load<f32>(y + i) + factor * load<f32>(x + i));
+}
+
+export function scaleRow(y: usize, factor: f32, n: i32): void {
+  const end = <usize>n << 2, narrow = end & ~15, f = splat(factor);
+  let i: usize = 0;
+  for (; i < narrow; i += 16) v128.store(y + i, f32x4.mul(v128.load(y + i), f));
+  for (; i < end; i += 4) store<f32>(y + i, load<f32>(y + i) * factor);
+}

@@ -1,0 +1,76 @@
+// linear, expert_linear, head_linear over stored matrices: see kernels/linear.ts and rows.ts.
+
+import { elementCount, scaleOffset } from '../../../tensor/index.js';
+import type { Spec } from '../../../tensor/index.js';
+import { Format, Kernel, PANEL_ROWS, PANEL_TABLES } from '../abi.js';
+import { byBoth, whole, written } from '../task.js';
+import type { Ref } from '../task.js';
+import type { Lowering } from './index.js';
+
+const FORMATS = { f32: Format.f32, f16: Format.f16, bf16: Format.bf16, f8_e4m3: Format.f8, q8_0: Format.q8 } as const;
+
+/** A matrix's format, and where FP8 scales lie: scale offset, rows and columns of a scale's block. */
+export function formatOf({ slot, spec }: Ref): { format: Format; scales: [number, number, number] } {
+  if (spec.dtype === 'i32') throw new TypeError('a matrix of i32 is no weight');
+  const format = spec.dtype === 'q8_0' && slot.packed ? Format.q8_packed : FORMATS[spec.dtype];
+  return { format, scales: spec.scaleBlock ? [scaleOffset(spec), ...spec.scaleBlock] : [0, 0, 0] };
+}
+
+/** Whether kernels read this as a matrix. */
+export const stored = ({ dtype }: Spec): boolean => dtype in FORMATS;
+
+/** Working memory of `multiply` for panels of up to `rows` activation rows. */
+function panelBytes(spec: Spec, inputs: number, rows: number): number {
+  const padded = Math.ceil(Math.min(rows, PANEL_ROWS) / 4) * 4;
+  const bytes = spec.dtype === 'q8_0' ? padded * (inputs * 2 + inputs / 8) : 4 * 4 * (inputs + 4);
+  return PANEL_TABLES + bytes;
+}
+
+const linear: Lowering = {
+  matrix: { input: 1, as: 'packed' },
+  supports: ([x, w, b]) => x.dtype === 'f32' && stored(w) && (b === undefined || b.dtype === 'f32'),
+  lower({ inputs: [x, w, b], outputs: [y] }) {
+    const [O, I] = w.spec.shape;
+    const T = elementCount(x.spec.shape) / I;
+    const { format, scales } = formatOf(w);
+    return [{
+      kernel: Kernel.linear, rows: 1, columns: O, grain: 4, widthAt: [4, 1], work: T * O * I, scratch: panelBytes(w.spec, I, T),
+      operands: [whole(x), whole(w), written(byBoth(y, T, O)), whole(b)],
+      numbers: [T, I, O, format, 0, ...scales, O],
+    }];
+  },
+};
+
+const expertLinear: Lowering = {
+  matrix: { input: 1, as: 'packed' },
+  supports: ([x, w, indices]) => x.dtype === 'f32' && stored(w) && indices.dtype === 'i32',
+  lower({ inputs: [x, w, indices], outputs: [y] }) {
+    const [E, O, I] = w.spec.shape;
+    const [T, k] = indices.spec.shape;
+    const { format, scales } = formatOf(w);
+    return [{
+      kernel: Kernel.expert_linear, rows: 1, columns: O, grain: 4, widthAt: [4, 1], work: T * k * O * I, scratch: panelBytes(w.spec, I, T * k),
+      operands: [whole(x), whole(w), whole(indices), written(byBoth(y, T * k, O))],
+      numbers: [T, I, O, format, 0, ...scales, O, E, k, Number(x.spec.shape.length === 3)],
+    }];
+  },
+};
+
+const headLinear: Lowering = {
+  matrix: { input: 1, as: 'readable' },
+  supports: ([x, w]) => x.dtype === 'f32' && stored(w),
+  lower({ call, inputs: [x, w], outputs: [y] }) {
+    const { start, rows, transposed } = call.attrs as { start: number; rows: number; transposed: boolean };
+    const [T, N, inputs] = x.spec.shape;
+    const outputs = y.spec.shape[2];
+    const [matrixRows, columns] = w.spec.shape;
+    const { format, scales } = formatOf(w);
+    return [{
+      kernel: Kernel.head_linear, rows: 1, columns: N * outputs, grain: outputs, units: N, widthAt: [12, outputs], work: T * N * rows * columns, scratch: columns * 4,
+      operands: [byBoth(x, T, N * inputs), whole(w), written(byBoth(y, T, N * outputs))],
+      numbers: [T, N, columns, matrixRows / N, start, rows, Number(transposed), format, ...scales, matrixRows, 0],
+    }];
+  },
+};
+
+export const matrices = { linear, expert_linear: expertLinear, head_linear: headLinear };

@@ -1,0 +1,113 @@
+// The one ordered stream of a backend: jobs run one after another, and what waits for a job is
+// settled in the moment between it and the next, so that a read sees what was there and no more.
+
+import { CONTROL_ABORT, CONTROL_ARRIVED, CONTROL_BYTES, CONTROL_FAILED, CONTROL_PROGRESS, CONTROL_SLEEPERS, Failure, RECORD_BYTES, WORD_FAILURE } from './abi.js';
+import type { Heap } from './heap.js';
+import type { Executor } from './pool.js';
+
+/** A record that failed: its index in the job, and why. */
+export interface RecordFailure { readonly index: number; readonly reason: string }
+
+export interface Outcome {
+  readonly failures: readonly RecordFailure[];
+  /** The run ended early: nothing that the job writes can be trusted. */
+  readonly broken?: RecordFailure;
+}
+
+export interface Job {
+  /** Address and number of records; 0 records: nothing to run, only to settle. */
+  readonly records: number;
+  readonly count: number;
+  /** Runs right after the job, before any later one. */
+  done(outcome: Outcome): void;
+}
+
+export class Stream {
+  private readonly queue: Job[] = [];
+  private running = false;
+  private disposed = false;
+  private readonly control: number;
+  private region = { address: 0, bytes: 0, scratch: 0, arena: 0 };
+
+  constructor(private readonly heap: Heap, private readonly executor: Executor, private readonly onIdle: () => void) {
+    this.control = heap.take(CONTROL_BYTES, 'now');
+    heap.words.fill(0, this.control / 4, (this.control + CONTROL_BYTES) / 4);
+    this.need(1024, 0);
+  }
+
+  get idle(): boolean { return !this.running && this.queue.length === 0; }
+  get threads(): number { return this.executor.threads; }
+
+  /** Makes sure that every thread has this much working memory, and this much for buffers of its own. */
+  need(scratch: number, arena: number): void {
+    if (scratch <= this.region.scratch && arena <= this.region.arena) return;
+    const wanted = { scratch: Math.max(align(scratch), this.region.scratch), arena: Math.max(align(arena), this.region.arena) };
+    const bytes = (wanted.scratch + wanted.arena) * this.threads;
+    const address = this.heap.take(bytes, 'now');
+    if (this.region.bytes > 0) this.heap.give(this.region.address, this.region.bytes);
+    this.region = { address, bytes, ...wanted };
+  }
+
+  push(job: Job): void {
+    this.queue.push(job);
+    if (!this.running) void this.drain();
+  }
+
+  dispose(): void {
+    this.disposed = true;
+    this.executor.dispose();
+  }
+
+  private async drain(): Promise<void> {
+    this.running = true;
+    for (let job = this.queue.shift(); job; job = this.queue.shift()) job.done(await this.runOne(job));
+    this.running = false;
+    this.onIdle();
+  }
+
+  private async runOne({ records, count }: Job): Promise<Outcome> {
+    if (this.disposed) return broken('the backend was disposed');
+    if (count === 0) return { failures: [] };
+    const { address: scratch, scratch: arena, arena: own } = this.region;
+    try {
+      const trap = await this.executor.run({ records, count, control: this.control, scratch, stride: arena + own, arena });
+      if (!trap) return { failures: this.failures(records, count) };
+      const index = this.heap.words[this.word(CONTROL_PROGRESS + trap.thread)];
+      // A plan's records run again: what failed beside the trap must not be reported then.
+      this.failures(records, count);
+      for (const word of [CONTROL_ARRIVED, CONTROL_SLEEPERS, CONTROL_ABORT, CONTROL_FAILED]) this.heap.words[this.word(word)] = 0;
+      return { failures: [], broken: { index, reason: `a thread stopped: ${trap.message}` } };
+    } catch (error) {
+      return broken(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  private failures(records: number, count: number): RecordFailure[] {
+    const { words } = this.heap;
+    if (words[this.word(CONTROL_FAILED)] === 0) return [];
+    words[this.word(CONTROL_FAILED)] = 0;
+    const found: RecordFailure[] = [];
+    for (let index = 0; index < count; index++) {
+      const at = (records + index * RECORD_BYTES) / 4 + WORD_FAILURE;
+      if (words[at] === Failure.none) continue;
+      found.push({ index, reason: describe(words[at], words[at + 1], words[at + 2]) });
+      words[at] = Failure.none;
+    }
+    return found;
+  }
+
+  private word(index: number): number { return this.control / 4 + index; }
+}
+
+const broken = (reason: string): Outcome => ({ failures: [], broken: { index: 0, reason } });
+const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+
+function describe(failure: Failure, number: number, limit: number): string {
+  switch (failure) {
+    case Failure.index: return `index ${number} of ${limit}`;
+    case Failure.expert: return `expert ${number} of ${limit}`;
+    case Failure.slot: return `slot ${number} of ${limit} sequences`;
+    case Failure.page: return `no page for position ${number}`;
+    default: return `failure ${failure} (${number}, ${limit})`;
+  }
+}

@@ -1,0 +1,112 @@
+// Every op that the wasm backend has gives what its definition gives, in every stored format, at
+// extents that no tile or vector divides; and the same bits on one thread and on three.
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { lowerings } from '../../src/backends/wasm/lower/index.js';
+import type { WasmBackend } from '../../src/backends/wasm/index.js';
+import type { Spec } from '../../src/tensor/index.js';
+import { opCases } from '../ops/cases.js';
+import { relativeError } from '../support.js';
+import { bytesOf, computed, expected, floats, ints, stored, wasm } from './support.js';
+import type { OpRun } from './support.js';
+
+interface Case extends OpRun { readonly note: string; readonly tolerance?: number }
+
+const shared: Case[] = opCases.filter((c) => !c.training && c.op !== 'attention').map((c) => ({
+  op: c.op, attrs: c.attrs, note: c.name, inputs: c.inputs.map(({ spec, values }) => ({ spec, bytes: bytesOf(values) })),
+}));
+
+const elementwise: Case[] = [
+  ...['silu', 'gelu_tanh', 'sigmoid'].map((op): Case => ({ op, inputs: [floats([3, 101], 1, 60)], note: 'where exp overflows' })),
+  { op: 'mul', inputs: [floats([4, 6, 9]), floats([6, 9], 2)], note: 'the last axes' },
+  { op: 'silu_mul', inputs: [floats([5, 71], 1, 9), floats([5, 71], 2)], note: 'an odd width' },
+  { op: 'add_rms_norm', inputs: [floats([9, 70]), floats([9, 70], 2), floats([70], 3)], attrs: { eps: 1e-5, offset: 1 }, note: 'an odd width' },
+  { op: 'rms_norm', inputs: [floats([2, 6, 33]), floats([33], 2)], attrs: { eps: 1e-6, offset: 0 }, note: 'per head' },
+  { op: 'softmax', inputs: [floats([9, 130], 1, 40)], note: 'long rows' },
+  { op: 'temperature', inputs: [floats([4, 2, 5]), ints([4], [0, 7, 8, 100_000])], attrs: { floorScale: 8, strength: 0.1 }, note: 'far out' },
+  { op: 'copy', inputs: [floats([300, 130]), floats([200, 130], 2)], note: 'more than a unit' },
+  { op: 'top_k', inputs: [floats([9, 64])], attrs: { k: 6, groups: 8, groupsPicked: 3, groupScore: 'sum2' }, note: 'groups' },
+  { op: 'combine', inputs: [floats([2, 3, 50]), floats([2, 3], 2)], note: 'an odd width' },
+  ...['half', 'interleaved'].map((layout): Case => ({
+    op: 'rope', inputs: [floats([5, 3, 14]), ints([5], [0, 1, 17, 4095, 131_071]), { ...floats([5]), bytes: bytesOf(Float32Array.of(1, 0.7, 0.3, 0.01, 0.0003)) }],
+    attrs: { layout, amplitude: 1.2 }, note: `${layout}, long positions`,
+  })),
+];
+
+/** The formats that a matrix of this shape can have. */
+function formats(shape: readonly number[]): Spec[] {
+  const any: Spec[] = [{ shape, dtype: 'f32' }, { shape, dtype: 'f16' }, { shape, dtype: 'bf16' }, { shape, dtype: 'f8_e4m3' }, { shape, dtype: 'f8_e4m3', scaleBlock: [16, 24] }];
+  return shape.at(-1)! % 32 === 0 ? [...any, { shape, dtype: 'q8_0' }] : any;
+}
+const named = (spec: Spec): string => `${spec.dtype}${spec.scaleBlock ? ' scaled' : ''} [${spec.shape.join(', ')}]`;
+/** Q8_0 products round activations to 16 bits. */
+const tolerance = ({ dtype }: Spec): number => (dtype === 'q8_0' ? 1e-4 : 1e-5);
+
+const matrices: Case[] = [[43, 96], [16, 64], [19, 35], [3, 32]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+  ...[1, 2, 5, 70].map((tokens): Case => ({ op: 'linear', inputs: [floats([tokens, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `${tokens} tokens, ${named(spec)}`, tolerance: tolerance(spec) })),
+  { op: 'take_rows', inputs: [stored(spec, 2), ints([5], [2, -1, 0, shape[0] - 1, 1])], note: named(spec) },
+]));
+
+const experts: Case[] = [[5, 11, 64], [5, 9, 35]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+  { op: 'expert_linear', inputs: [floats([3, shape[2]]), stored(spec, 2), ints([3, 2], [0, 4, 2, 2, 1, 3])], note: `one row for all, ${named(spec)}`, tolerance: tolerance(spec) },
+  { op: 'expert_linear', inputs: [floats([80, 2, shape[2]]), stored(spec, 2), ints([80, 2], Array.from({ length: 160 }, (_, i) => (i % 3 ? 2 : i % 5)))], note: `a full panel, ${named(spec)}`, tolerance: tolerance(spec) },
+]));
+
+const heads: Case[] = [[30, 64], [30, 21]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+  { op: 'head_linear', inputs: [floats([4, 3, shape[1]]), stored(spec, 2)], attrs: { start: 6, rows: 4, transposed: false }, note: named(spec) },
+  { op: 'head_linear', inputs: [floats([4, 3, 4]), stored(spec, 2)], attrs: { start: 1, rows: 4, transposed: true }, note: `transposed, ${named(spec)}` },
+]));
+
+/** Six pages of 64; sequence 0 holds 200 tokens in pages 4, 0, 2, 5, sequence 1 seventy in 3 and 1. */
+const table = ints([2, 5], [4, 0, 2, 5, -1, 3, 1, -1, -1, -1]);
+const tokens = { positions: ints([5], [199, 68, 0, 127, 9]), slots: ints([5], [0, 1, 0, 0, -1]) };
+const attention: Case[] = [
+  ['grouped queries', 12, 2, 24, 24, {}], ['more heads than go at once', 6, 1, 40, 40, {}], ['window', 4, 2, 16, 16, { window: 70 }],
+  ['chunk', 4, 4, 16, 16, { chunk: 50 }], ['large scores', 4, 2, 16, 16, { scale: 40 }],
+].map(([note, N, K, H, V, attrs]): Case => ({
+  op: 'paged_attention', note: String(note), attrs: { scale: 0.3, valueDim: Number(V), ...(attrs as object) },
+  inputs: [floats([5, Number(N), Number(H)]), floats([6, 64, Number(K), Number(H)], 2), floats([6, 64, Number(K), Number(V)], 3), tokens.positions, tokens.slots, table],
+}));
+const latent = floats([6, 64, 1, 56], 2);
+const pages: Case[] = [
+  { op: 'paged_attention', inputs: [floats([5, 6, 56]), latent, latent, tokens.positions, tokens.slots, table], attrs: { scale: 0.2, valueDim: 37 }, note: 'a latent row is keys and values' },
+  { op: 'kv_append', inputs: [floats([6, 64, 4, 6]), floats([5, 4, 6], 2), tokens.positions, tokens.slots, table], note: 'rows of several sequences' },
+];
+
+const all = [...shared, ...elementwise, ...matrices, ...experts, ...heads, ...attention, ...pages];
+
+it('every op that has kernels has cases', () => {
+  const withCases = new Set(all.map(({ op }) => op));
+  expect([...lowerings.keys()].filter((op) => !withCases.has(op))).toEqual([]);
+});
+
+describe('ops', () => {
+  let one: WasmBackend;
+  let three: WasmBackend;
+  let unshared: WasmBackend;
+  beforeAll(async () => {
+    [one, three, unshared] = await Promise.all([wasm({ threads: 1 }), wasm({ threads: 3 }), wasm({ workers: false })]);
+  });
+  afterAll(() => {
+    for (const backend of [one, three, unshared]) backend.dispose();
+  });
+
+  for (const op of new Set(all.map((c) => c.op))) {
+    it(op, async () => {
+      for (const c of all.filter((each) => each.op === op)) {
+        expect(one.supports(op, c.inputs.map(({ spec }) => spec), c.attrs ?? {}), c.note).toBe(true);
+        const want = expected(c);
+        const got = await computed(one, c);
+        got.forEach((bytes, i) => {
+          if (op === 'top_k' && i === 1) expect(bytes, c.note).toEqual(want[i]);
+          else expect(relativeError(numbers(bytes), numbers(want[i])), `${op}: ${c.note}`).toBeLessThan(c.tolerance ?? 1e-5);
+        });
+        for (const [name, other] of [['three threads', computed(three, c)], ['a plan', computed(three, c, true)], ['no workers', computed(unshared, c)]] as const) {
+          expect(await other, `${op}: ${c.note}, ${name}`).toEqual(got);
+        }
+      }
+    });
+  }
+});
+
+const numbers = (bytes: Uint8Array): Float32Array => new Float32Array(bytes.slice().buffer);

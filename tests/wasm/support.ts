@@ -1,0 +1,74 @@
+// What the tests of the wasm backend share: built kernels, inputs in every stored format, and
+// the comparison of one op with its definition.
+
+import { createBackend } from '../../src/backends/wasm/index.js';
+import type { WasmBackend, WasmOptions } from '../../src/backends/wasm/index.js';
+import { encodeFloat32 } from '../../src/checkpoint/encode.js';
+import { byteLength, elementBytes, elementCount, getOp, scaleGrid, scaleOffset, View } from '../../src/tensor/index.js';
+import type { Attrs, Call, Spec } from '../../src/tensor/index.js';
+import { buildWasm, cacheFolder } from '../../scripts/build-wasm.mjs';
+import { noise } from '../support.js';
+
+/** A backend over freshly built kernels. */
+export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
+  await buildWasm(cacheFolder);
+  return createBackend(options);
+}
+
+/** A tensor's spec and bytes. */
+export interface Bytes { readonly spec: Spec; readonly bytes: Uint8Array }
+
+export function floats(shape: readonly number[], seed = 1, scale = 1): Bytes {
+  return { spec: { shape, dtype: 'f32' }, bytes: bytesOf(noise(elementCount(shape), seed).map((x) => x * scale)) };
+}
+
+export function ints(shape: readonly number[], values: readonly number[]): Bytes {
+  return { spec: { shape, dtype: 'i32' }, bytes: bytesOf(Int32Array.from(values)) };
+}
+
+/** Noise in a stored format; FP8 bytes avoid the two NaNs, and scales are positive. */
+export function stored(spec: Spec, seed = 1): Bytes {
+  const values = noise(elementCount(spec.shape), seed);
+  if (spec.dtype !== 'f8_e4m3') return { spec, bytes: encodeFloat32(spec.dtype as 'f32' | 'f16' | 'bf16' | 'q8_0', values) };
+  const bytes = new Uint8Array(byteLength(spec));
+  bytes.set(Uint8Array.from(values, (x) => Math.floor(Math.abs(x) * 100) | (x < 0 ? 0x80 : 0)));
+  if (scaleGrid(spec)) {
+    const scales = new Float32Array(bytes.buffer, scaleOffset(spec));
+    scales.set(noise(scales.length, seed + 1).map((x) => 0.02 + Math.abs(x) / 50));
+  } else if (bytes.length !== elementBytes(spec)) throw new Error('unexpected padding');
+  return { spec, bytes };
+}
+
+export const bytesOf = (array: Float32Array | Int32Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+
+export interface OpRun { readonly op: string; readonly inputs: readonly Bytes[]; readonly attrs?: Attrs }
+
+/** What the definition gives: outputs, or for an op that writes into an input, that input. */
+export function expected({ op, inputs, attrs = {} }: OpRun): Uint8Array[] {
+  const given = inputs.map(({ spec, bytes }) => ({ spec, bytes: bytes.slice() }));
+  const outputs = getOp(op).infer(given.map((i) => i.spec), attrs).map((spec) => ({ spec, bytes: new Uint8Array(byteLength(spec)) }));
+  const view = ({ spec, bytes }: Bytes) => new View(spec, bytes);
+  getOp(op).reference(given.map(view), outputs.map(view), attrs);
+  return (outputs.length > 0 ? outputs : [given[0]]).map(({ bytes }) => bytes);
+}
+
+/** The same on a backend, appended or as a recorded plan; every buffer is freed. */
+export async function computed(backend: WasmBackend, { op, inputs, attrs = {} }: OpRun, recorded = false): Promise<Uint8Array[]> {
+  const place = ({ spec, bytes }: Bytes) => {
+    const buffer = backend.alloc(bytes.length);
+    backend.write(buffer, 0, bytes);
+    return { buffer, spec };
+  };
+  const given = inputs.map(place);
+  const outputs = getOp(op).infer(given.map((i) => i.spec), attrs).map((spec) => ({ buffer: backend.alloc(byteLength(spec)), spec }));
+  const call: Call = { op, inputs: given, outputs, attrs, path: 'test' };
+  const plan = recorded ? backend.record([call], outputs.map(({ buffer }) => buffer)) : undefined;
+  if (plan) plan.replay();
+  else backend.append(call);
+  try {
+    return await Promise.all((outputs.length > 0 ? outputs : [given[0]]).map(({ buffer, spec }) => backend.read(buffer, 0, byteLength(spec))));
+  } finally {
+    plan?.dispose();
+    for (const { buffer } of [...given, ...outputs]) backend.free(buffer);
+  }
+}

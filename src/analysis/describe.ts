@@ -2,7 +2,7 @@
 // definition that runs, by running it on shapes alone.
 
 import type { StoredTensor } from '../checkpoint/index.js';
-import { planBinding } from '../engine/index.js';
+import { planBinding } from '../engine/weights.js';
 import { buildModel, ConfigError } from '../models/index.js';
 import type { HfConfig } from '../models/index.js';
 import type { Decoder, Parameter } from '../nn/index.js';

@@ -109,6 +109,12 @@ export function diagnosisLines(d: Diagnosis): string[] {
     ]),
     '',
     'backends',
-    ...pairs(d.backends.map(({ name, ok, reason, milliseconds }) => [`  ${name}`, ok ? `ok (${milliseconds.toFixed(0)} ms)` : `not usable: ${oneLine(reason ?? '')}`])),
+    ...pairs(d.backends.map((backend) => [`  ${backend.name}`, verdict(backend, d.webgpu.reason)])),
   ];
+}
+
+function verdict({ ok, milliseconds, reason = '' }: SelfTest, gpu: string | undefined): string {
+  if (ok) return `ok (${milliseconds.toFixed(0)} ms)`;
+  // The line above has said it.
+  return `not usable: ${oneLine(reason) === gpu ? 'no WebGPU' : oneLine(reason)}`;
 }

@@ -1,4 +1,4 @@
-// A checkpoint directory in the hub's form: config.json, perhaps generation_config.json, and the
+// A checkpoint directory in the hub's form (or a GGUF file that stands for one, see `gguf/`): config.json, perhaps generation_config.json, and the
 // weights in one safetensors file or in shards with an index. Opening reads the small files and the
 // shards' headers, each once; tensor bytes are read when asked for. What the config means is the
 // model families' business.
@@ -6,6 +6,7 @@
 import type { ByteSource, Directory } from '../platform/index.js';
 import { CheckpointError, quoted } from './error.js';
 import { chooseWeights, WEIGHTS, WEIGHTS_INDEX } from './files.js';
+import { isGgufDirectory, openGgufCheckpoint } from './gguf/checkpoint.js';
 import { isObject, parseObject, refusePrototypeKey } from './json.js';
 import type { JsonObject } from './json.js';
 import { inParallel } from './parallel.js';
@@ -44,6 +45,7 @@ export interface OpenCheckpointOptions {
  * index; everything opened is closed then, the directory included.
  */
 export async function openCheckpoint(directory: Directory, options: OpenCheckpointOptions = {}): Promise<Checkpoint> {
+  if (isGgufDirectory(directory)) return openGgufCheckpoint(directory);
   const opened: Safetensors[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(opened.map((file) => file.close()));

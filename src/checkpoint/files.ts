@@ -31,6 +31,14 @@ export function isWeightFile(name: string): boolean {
 /** A part of a sharded checkpoint, as transformers numbers them. */
 export const isShard = (name: string): boolean => /-\d{5,}-of-\d{5,}\.safetensors$/.test(name);
 
+export const isGgufFile = (name: string): boolean => /\.gguf$/i.test(name);
+
+/** What the name of a part of a split GGUF model says; undefined for other names. */
+export function ggufPart(name: string): { readonly stem: string; readonly index: number; readonly count: number } | undefined {
+  const [, stem, index, count] = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/i.exec(name) ?? [];
+  return stem === undefined ? undefined : { stem, index: Number(index), count: Number(count) };
+}
+
 export type WeightFiles = { readonly kind: 'single'; readonly file: string } | { readonly kind: 'index'; readonly file: string };
 
 /**
@@ -48,7 +56,9 @@ export function chooseWeights(names: readonly string[], where: string): WeightFi
   if (files.length === 1 && !isShard(files[0])) return { kind: 'single', file: files[0] };
   if (files.some(isShard)) throw new CheckpointError(`${where} has shards (${someOf(files)}) but no ${WEIGHTS_INDEX}`);
   if (files.length > 1) throw new CheckpointError(`${where} has several safetensors files (${someOf(files)}); give the path of the one to load`);
-  const others = names.filter((name) => /\.(bin|gguf|pt|pth|h5|msgpack|onnx)$/.test(name));
+  const ggufs = names.filter(isGgufFile);
+  if (ggufs.length > 0) throw new CheckpointError(`${where} has no ${WEIGHTS}, but GGUF files; name the one to load, such as ${where}/${someOf(ggufs.slice(0, 1))}`);
+  const others = names.filter((name) => /\.(bin|pt|pth|h5|msgpack|onnx)$/.test(name));
   const instead = others.length > 0 ? ` (there is ${someOf(others)}, which Lamella does not read)` : '';
   throw new CheckpointError(`${where} has no ${WEIGHTS} or ${WEIGHTS_INDEX}${instead}`);
 }

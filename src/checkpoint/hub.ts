@@ -13,7 +13,7 @@ import type { Directory, LocalFiles } from '../platform/index.js';
 import { readObject, readWeightMap } from './checkpoint.js';
 import { download } from './download.js';
 import { CheckpointError, quoted } from './error.js';
-import { chooseWeights, isSmallFile, isWeightFile, someOf, WEIGHTS } from './files.js';
+import { chooseWeights, isGgufFile, isSmallFile, isWeightFile, someOf, WEIGHTS } from './files.js';
 import { authorization, checkHubFile, fileUrl, getFile, hubEndpoint, hubToken, isCommit, isHubId, listRepository, resolveCommit } from './hub-api.js';
 import type { HubAccess, HubFile, HubModel } from './hub-api.js';
 import { httpSource } from './http.js';
@@ -119,7 +119,8 @@ async function fetchSnapshot(cache: HubCache, access: HubAccess, options: HubOpt
 async function selectFiles(cache: HubCache, commit: string, listed: readonly HubFile[], store: (file: HubFile) => Promise<void>, options: HubOptions): Promise<HubFile[]> {
   const wants = options.files ?? (() => true);
   const { id } = cache.model;
-  const selected = listed.filter(({ name }) => isSmallFile(name) && wants(name));
+  // A repository may hold a dozen GGUF files, one per format: only one that is asked for is fetched.
+  const selected = listed.filter(({ name }) => (isSmallFile(name) || (options.files && isGgufFile(name))) && wants(name));
   const names = listed.map(({ name }) => name).filter((name) => !isWeightFile(name) || wants(name));
   if (options.files && !names.some(isWeightFile)) return selected;
   const chosen = chooseWeights(names, id);

@@ -4,7 +4,7 @@
 // matrix is in memory beside the weights themselves. What a parameter is made of (slices,
 // transposed matrices, one tensor per expert) is declared by the family; here it is only obeyed.
 
-import { hasNonFinite, toFloat32 } from '../checkpoint/index.js';
+import { dequantize, hasNonFinite, toFloat32 } from '../checkpoint/index.js';
 import { encodeFloat32 } from '../checkpoint/encode.js';
 import type { StoredTensor } from '../checkpoint/index.js';
 import { constants, parameters } from '../nn/index.js';
@@ -50,7 +50,7 @@ export interface Binding {
   readonly skipped: string[];
 }
 
-const STORED_DTYPES: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16', F8_E4M3: 'f8_e4m3' };
+const STORED_DTYPES: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16', F8_E4M3: 'f8_e4m3', Q8_0: 'q8_0' };
 
 /** What loading would bind, without reading any weights: targets, and names that nothing uses. */
 export function planBinding(decoder: Decoder, tensors: ReadonlyMap<string, StoredTensor>, options: BindOptions = {}): { targets: Target[]; skipped: string[] } {
@@ -96,8 +96,10 @@ function targetSpec(parameter: Parameter, pieces: readonly BoundPiece[], { weigh
   const types = new Set(pieces.map(({ stored }) => STORED_DTYPES[stored.dtype]));
   const [dtype] = types;
   if (types.size > 1) return { shape, dtype: 'f32' };
-  if (dtype !== 'f8_e4m3') return { shape, dtype };
+  if (dtype !== 'f8_e4m3' && dtype !== 'q8_0') return { shape, dtype };
+  // Scales belong to blocks of a row, which would be torn apart.
   if (pieces.some(({ piece }) => piece.transposed || piece.columns)) return { shape, dtype: 'f32' };
+  if (dtype === 'q8_0') return { shape, dtype };
   const scaled = pieces.filter(({ scales }) => scales).length;
   if (scaled === 0) return { shape, dtype };
   const spec: Spec = { shape, dtype, scaleBlock };
@@ -211,7 +213,7 @@ function place(matrix: Matrix, { piece, start }: BoundPiece, spec: Spec, home: T
 }
 
 function floats({ dtype, bytes, scales, columns }: Matrix): Float32Array {
-  const values = toFloat32(dtype, bytes);
+  const values = dtype === 'Q8_0' ? dequantize(dtype, bytes) : toFloat32(dtype, bytes);
   if (!scales) return values;
   const [blockRows, blockColumns] = scales.block;
   return values.map((value, i) => {

@@ -68,6 +68,17 @@ describe('hasNonFinite', () => {
     }
   });
 
+  it('looks at the scale of every Q8_0 block, and at nothing else', () => {
+    const stored = new Uint8Array(34 * 3).fill(0xff);
+    for (let block = 0; block < 3; block++) stored.set([0x00, 0x3c], 34 * block);
+    expect(hasNonFinite('Q8_0', stored)).toBe(false);
+    for (const scale of [0x7c00, 0xfc00, 0x7e01]) {
+      const damaged = stored.slice();
+      damaged.set([scale & 255, scale >> 8], 68);
+      expect(hasNonFinite('Q8_0', damaged)).toBe(true);
+    }
+  });
+
   it('says no for integers and refuses unknown types', () => {
     for (const dtype of ['I64', 'I32', 'U8', 'BOOL']) expect(hasNonFinite(dtype, new Uint8Array(8).fill(255))).toBe(false);
     expect(() => hasNonFinite('F4', new Uint8Array(1))).toThrow(CheckpointError);

@@ -385,10 +385,7 @@ describe('resolveSource', () => {
     const path = await folder({ 'model.gguf': '', 'notes.txt': '', 'model-00001-of-00002.safetensors': vectors({ a: 1 }) });
     await expectRefusal(resolveSource('./no/such/place'), 'there is no file or directory "./no/such/place"', 'not a hub id');
     await expectRefusal(resolveSource('nobody/nothing', quick), 'there is no file or directory "nobody/nothing"', 'as a hub id, nobody/nothing: the hub has no model');
-    for (const gguf of [join(path, 'model.gguf'), 'https://localhost/model.gguf', [new File([''], 'x.gguf')]]) {
-      await expectRefusal(resolveSource(gguf), 'GGUF files are not supported yet');
-    }
-    await expectRefusal(resolveSource(join(path, 'notes.txt')), 'not a directory or a .safetensors file');
+    await expectRefusal(resolveSource(join(path, 'notes.txt')), 'not a directory, a .safetensors or a .gguf file');
     await expectRefusal(resolveSource(join(path, 'model-00001-of-00002.safetensors')), 'one shard of a checkpoint');
   });
 });

@@ -39,11 +39,11 @@ export type OpenPart = (fileName: string) => Promise<ByteSource | undefined>;
  */
 export async function readGguf(source: string | ByteSource | Uint8Array | Blob): Promise<Gguf> {
   const bytes = await openSource(source, 'GGUF bytes');
-  return openGgufParts(bytes, typeof source === 'string' ? await siblings(source) : undefined);
+  return openGgufParts(bytes, typeof source === 'string' ? await siblingsOf(source) : undefined);
 }
 
 /** Finds files beside a path or URL. */
-async function siblings(place: string): Promise<OpenPart> {
+export async function siblingsOf(place: string): Promise<OpenPart> {
   if (isHttpUrl(place)) {
     return (fileName) => {
       const url = new URL(place);

@@ -23,8 +23,15 @@ const MODULES = {
   'kernels.single.wasm': [],
 };
 
-/** Compiles both modules into `folder` where sources are newer. */
-export async function buildWasm(folder = path.join(root, 'dist/backends/wasm')) {
+const building = new Map();
+
+/** Compiles both modules into `folder` where sources are newer; calls at the same time share one build. */
+export function buildWasm(folder = path.join(root, 'dist/backends/wasm')) {
+  if (!building.has(folder)) building.set(folder, buildInto(folder).finally(() => building.delete(folder)));
+  return building.get(folder);
+}
+
+async function buildInto(folder) {
   const newest = await newestSource();
   await mkdir(folder, { recursive: true });
   for (const [name, options] of Object.entries(MODULES)) {

@@ -13,10 +13,14 @@ import type { Layouts } from './plan.js';
 import type { Executor } from './pool.js';
 import { REPEAT_LIMIT } from './schedule.js';
 import { Stream } from './stream.js';
+import type { Job } from './stream.js';
 import type { Slot, SlotCall } from './task.js';
 
 /** A batch is closed when its calls write this much: their buffers can then be used again. */
 const BATCH_BYTES = 32 * 2 ** 20;
+
+/** A plan, and what tests and measurements look at. */
+export interface WasmPlan extends Plan { readonly barriers: number; readonly job: Job }
 
 export class WasmBackend implements Backend {
   readonly name = 'wasm';
@@ -95,7 +99,7 @@ export class WasmBackend implements Backend {
     return bytes;
   }
 
-  record(calls: readonly Call[], keep: readonly BufferId[]): Plan & { readonly barriers: number } {
+  record(calls: readonly Call[], keep: readonly BufferId[]): WasmPlan {
     const kept = new Set(keep);
     const ids = new Set(calls.flatMap((call) => call.outputs.map(({ buffer }) => buffer)).filter((id) => !kept.has(id)));
     const list = calls.map((call) => this.slotCall(call));
@@ -105,6 +109,7 @@ export class WasmBackend implements Backend {
     let live = true;
     return {
       barriers: plan.barriers,
+      job: plan.job,
       replay: () => {
         if (!live) throw new Error('replay: the plan was disposed');
         this.settleLayouts(layouts);

@@ -7,7 +7,7 @@ import { lowerings } from './lower/index.js';
 import type { LowerContext } from './lower/index.js';
 import { copyTask } from './lower/rows.js';
 import { relayout, unpackInto, wishOf } from './matrix-layout.js';
-import { callError, settleCall } from './poison.js';
+import { brokenError, callError, settleCall } from './poison.js';
 import { encode } from './records.js';
 import { schedule } from './schedule.js';
 import type { Job, Outcome, Stream } from './stream.js';
@@ -110,14 +110,14 @@ export class Batch {
 
   private settle({ failures, broken }: Outcome): void {
     for (const { index, reason } of failures) this.fail(this.owners[index], reason);
+    const ended = broken?.index === undefined ? undefined : this.entries[this.owners[broken.index]];
+    const lost = broken && brokenError(broken.reason, ended?.kind === 'call' ? ended.call : undefined);
     this.entries.forEach((entry, i) => {
-      const lost = broken && new Error(`wasm: ${broken.reason}`);
-      if (entry.kind === 'call') {
-        const reason = broken && (this.owners[broken.index] === i ? broken.reason : `an earlier call failed: ${broken.reason}`);
-        settleCall(entry.call, this.errors.get(i) ?? (reason === undefined ? undefined : callError(entry.call.call, reason)));
-      } else if (entry.kind === 'write') entry.slot.poison = this.errors.get(i) ?? lost;
-      else if (entry.kind === 'unpack') entry.to.poison = this.errors.get(i) ?? lost ?? entry.slot.poison;
-      else if (lost && entry.kind === 'layout') entry.slot.poison ??= lost;
+      const failure = lost ?? this.errors.get(i);
+      if (entry.kind === 'call') settleCall(entry.call, failure);
+      else if (entry.kind === 'write') entry.slot.poison = failure;
+      else if (entry.kind === 'unpack') entry.to.poison = failure ?? entry.slot.poison;
+      else if (entry.kind === 'layout') entry.slot.poison ??= failure;
     });
   }
 

@@ -9,7 +9,7 @@ import { pack } from './layout.js';
 import type { Interval } from './layout.js';
 import type { LowerContext } from './lower/index.js';
 import { wishOf } from './matrix-layout.js';
-import { callError, settleCall } from './poison.js';
+import { brokenError, callError, settleCall } from './poison.js';
 import { encode } from './records.js';
 import { schedule } from './schedule.js';
 import type { Schedule } from './schedule.js';
@@ -102,9 +102,10 @@ export class RecordedPlan {
   private settle({ failures, broken }: Outcome): void {
     const reasons = new Map<number, string>();
     for (const { index, reason } of failures) if (!reasons.has(this.owners[index])) reasons.set(this.owners[index], reason);
+    const lost = broken && brokenError(broken.reason, this.calls[this.owners[broken.index ?? -1]]);
     this.calls.forEach((call, i) => {
-      const reason = reasons.get(i) ?? (broken && (this.owners[broken.index] === i ? broken.reason : `an earlier call failed: ${broken.reason}`));
-      settleCall(call, reason === undefined ? undefined : callError(call.call, reason));
+      const reason = reasons.get(i);
+      settleCall(call, lost ?? (reason === undefined ? undefined : callError(call.call, reason)));
     });
   }
 }

@@ -8,6 +8,11 @@ export function callError({ op, path }: Call, reason: string, cause?: unknown): 
   return new Error(`${op}${path ? ` at ${path}` : ''} failed on wasm: ${reason}`, { cause });
 }
 
+/** Why nothing can be trusted that was to run together; `at`: the call that ended it, if one did. */
+export function brokenError(reason: string, at: SlotCall | undefined): Error {
+  return at ? callError(at.call, reason) : new Error(`wasm: ${reason}`);
+}
+
 /** After a call ran: its outputs are sound, or poisoned by `failure` or by an input. */
 export function settleCall({ call, inputs, outputs }: SlotCall, failure: Error | undefined): void {
   const poison = inputs.find(({ slot }) => slot.poison)?.slot.poison ?? failure;

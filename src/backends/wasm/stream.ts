@@ -10,8 +10,8 @@ export interface RecordFailure { readonly index: number; readonly reason: string
 
 export interface Outcome {
   readonly failures: readonly RecordFailure[];
-  /** The run ended early: nothing that the job writes can be trusted. */
-  readonly broken?: RecordFailure;
+  /** The run ended early, at a record if that is known: nothing that the job writes can be trusted. */
+  readonly broken?: { readonly index?: number; readonly reason: string };
 }
 
 export interface Job {
@@ -71,6 +71,7 @@ export class Stream {
     const { address: scratch, scratch: arena, arena: own } = this.region;
     try {
       const trap = await this.executor.run({ records, count, control: this.control, scratch, stride: arena + own, arena });
+      if (this.disposed) return broken('the backend was disposed');
       if (!trap) return { failures: this.failures(records, count) };
       const index = this.heap.words[this.word(CONTROL_PROGRESS + trap.thread)];
       // A plan's records run again: what failed beside the trap must not be reported then.
@@ -99,7 +100,7 @@ export class Stream {
   private word(index: number): number { return this.control / 4 + index; }
 }
 
-const broken = (reason: string): Outcome => ({ failures: [], broken: { index: 0, reason } });
+const broken = (reason: string): Outcome => ({ failures: [], broken: { reason } });
 const align = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 function describe(failure: Failure, number: number, limit: number): string {

@@ -3,7 +3,7 @@
 // the context. Query heads of one key/value head go together, up to HEADS_AT_ONCE.
 
 import { Failure, HEADS_AT_ONCE, PAGE_TOKENS } from '../abi';
-import { dot, exp1, scaleRow } from './math';
+import { dot, exp1, exp4, scaleRow, splat, sums4 } from './math';
 import { fail, float, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
 
 /** Where a token's pages are listed; 0 when its slot is not one of the step's. */
@@ -95,10 +95,36 @@ function attend(t: i32, keyHead: i32): void {
 }
 
 function score(keys: usize, keyRow: usize, count: i32): void {
-  const scale = float(11);
-  for (let j = 0; j < count; j++, keys += keyRow) for (let head = 0; head < heads; head++) {
-    store<f32>(scores(head) + (<usize>j << 2), dot(queries + (<usize>(head * keyWidth) << 2), keys, keyWidth) * scale);
+  const scale = splat(float(11));
+  let j = 0;
+  for (; j + 4 <= count; j += 4, keys += keyRow << 2) for (let head = 0; head < heads; head++) {
+    v128.store(scores(head) + (<usize>j << 2), f32x4.mul(dots(queries + (<usize>(head * keyWidth) << 2), keys, keyRow, keyWidth), scale));
   }
+  for (; j < count; j++, keys += keyRow) for (let head = 0; head < heads; head++) {
+    store<f32>(scores(head) + (<usize>j << 2), dot(queries + (<usize>(head * keyWidth) << 2), keys, keyWidth) * float(11));
+  }
+}
+
+/** One query times four keys. */
+function dots(q: usize, keys: usize, keyRow: usize, n: i32): v128 {
+  const k1 = keys + keyRow, k2 = k1 + keyRow, k3 = k2 + keyRow, end = <usize>n << 2, narrow = end & ~15;
+  let a = splat(0), b = a, c = a, d = a, i: usize = 0;
+  for (; i < narrow; i += 16) {
+    const v = v128.load(q + i);
+    a = f32x4.add(a, f32x4.mul(v, v128.load(keys + i)));
+    b = f32x4.add(b, f32x4.mul(v, v128.load(k1 + i)));
+    c = f32x4.add(c, f32x4.mul(v, v128.load(k2 + i)));
+    d = f32x4.add(d, f32x4.mul(v, v128.load(k3 + i)));
+  }
+  let sum = sums4(a, b, c, d);
+  for (; i < end; i += 4) {
+    let v = v128.load32_zero(keys + i);
+    v = v128.load32_lane(k1 + i, v, 1);
+    v = v128.load32_lane(k2 + i, v, 2);
+    v = v128.load32_lane(k3 + i, v, 3);
+    sum = f32x4.add(sum, f32x4.mul(v, v128.load32_splat(q + i)));
+  }
+  return sum;
 }
 
 /** Turns a head's scores into weights relative to the running maximum, and rescales what it has so far. */
@@ -112,11 +138,9 @@ function weigh(head: i32, count: i32): void {
     sum = load<f32>(state(head), 4) * shrink;
     if (shrink != 1) scaleRow(outputs + (<usize>(head * valueWidth) << 2), shrink, valueWidth);
   }
-  for (let j = 0; j < count; j++) {
-    const weight = exp1(load<f32>(at + (<usize>j << 2)) - top);
-    store<f32>(at + (<usize>j << 2), weight);
-    sum += weight;
-  }
+  // Four at a time: what lies behind the last score is not read again.
+  for (let j: usize = 0; j < <usize>count << 2; j += 16) v128.store(at + j, exp4(f32x4.sub(v128.load(at + j), splat(top))));
+  for (let j = 0; j < count; j++) sum += load<f32>(at + (<usize>j << 2));
   store<f32>(state(head), top);
   store<f32>(state(head), sum, 4);
 }

@@ -2,12 +2,12 @@
 // objects of a picker (see `memory.ts`) or over HTTP.
 
 import { browserThreads } from './browser-threads.js';
-import { browserGpuAdapter } from './browser-gpu.js';
+import { openBrowserGpu } from './browser-gpu.js';
 import type { Platform } from './platform.js';
 
 export const browser: Platform = {
   name: 'browser',
   environment: () => undefined,
-  gpuAdapter: browserGpuAdapter,
+  openGpu: openBrowserGpu,
   threads: browserThreads,
 };

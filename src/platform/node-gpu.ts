@@ -1,16 +1,40 @@
 // WebGPU in Node: the npm package `webgpu` (Dawn), which is an optional peer dependency.
 
+import type { OpenGpu } from './platform.js';
+
 interface Dawn { create(options: string[]): GPU }
 
 // Dawn's instance must outlive every adapter and device made from it.
 let instance: GPU | undefined;
+const open = new Set<GPUDevice>();
 
 /** The best GPU; rejects with one sentence that says what is missing. */
 export async function nodeGpuAdapter(): Promise<GPUAdapter> {
   instance ??= (await loadDawn()).create([]);
   const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
   if (adapter) return adapter;
-  throw new Error("WebGPU found no GPU adapter: install the GPU's Vulkan driver (libvulkan.so.1 and its ICD file), or point VK_ICD_FILENAMES at a software driver such as SwiftShader, or use another backend");
+  throw new Error("WebGPU found no GPU: install the GPU's Vulkan driver (libvulkan.so.1 and its ICD file), or point VK_ICD_FILENAMES at a software driver such as SwiftShader, or use another backend");
+}
+
+export const openNodeGpu: OpenGpu = async (describe) => {
+  const adapter = await nodeGpuAdapter();
+  const device = await adapter.requestDevice(describe(adapter));
+  closeAtExit(device);
+  return { adapter, device };
+};
+
+/** Dawn crashes a process that ends, by exit() or an uncaught error, while its GPU is at work. */
+function closeAtExit(device: GPUDevice): void {
+  if (open.size === 0) process.on('exit', closeAll);
+  open.add(device);
+  void device.lost.then(() => {
+    open.delete(device);
+    if (open.size === 0) process.off('exit', closeAll);
+  });
+}
+
+function closeAll(): void {
+  for (const device of open) device.destroy();
 }
 
 async function loadDawn(): Promise<Dawn> {

@@ -2,13 +2,13 @@
 
 import type { Platform } from './platform.js';
 import { nodeFiles } from './node-files.js';
-import { nodeGpuAdapter } from './node-gpu.js';
+import { openNodeGpu } from './node-gpu.js';
 import { nodeThreads } from './node-threads.js';
 
 export const node: Platform = {
   name: 'node',
   environment: (variable) => process.env[variable] || undefined,
   files: nodeFiles,
-  gpuAdapter: nodeGpuAdapter,
+  openGpu: openNodeGpu,
   threads: nodeThreads,
 };

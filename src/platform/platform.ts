@@ -77,13 +77,18 @@ export interface LocalFiles {
   hasher(algorithm: 'sha1' | 'sha256'): Hasher;
 }
 
+/**
+ * Opens the best GPU that WebGPU finds, with the features and limits that `describe` asks of it.
+ * Rejects with one sentence that says what is missing.
+ */
+export type OpenGpu = (describe: (adapter: GPUAdapter) => GPUDeviceDescriptor) => Promise<{ adapter: GPUAdapter; device: GPUDevice }>;
+
 export interface Platform {
   readonly name: 'node' | 'browser';
   /** An environment variable; undefined where unset, empty, or where there are none. */
   environment(variable: string): string | undefined;
   /** Undefined where code cannot reach files by path. */
   readonly files?: LocalFiles;
-  /** The best GPU that WebGPU finds; rejects with one sentence that says what is missing. */
-  gpuAdapter(): Promise<GPUAdapter>;
+  readonly openGpu: OpenGpu;
   readonly threads: Threads;
 }

@@ -6,12 +6,11 @@
 import { Usage } from './gpu.js';
 import type { Gpu } from './gpu.js';
 
-/** A GPU buffer; `failure` appears once the driver has refused it and `checked` has resolved. */
+/** A GPU buffer; `failure` appears once the driver has refused it (see Watch). */
 export interface Memory {
   readonly buffer: GPUBuffer;
   readonly bytes: number;
   failure?: Error;
-  checked?: Promise<void>;
 }
 
 /** Idle buffers beyond this are given back to the driver, least recently freed first. */
@@ -69,9 +68,8 @@ export class Buffers {
     const { result, outcome } = this.gpu.guarded(['validation', 'out-of-memory'], () =>
       this.gpu.device.createBuffer({ size, usage: Usage.storage | Usage.copySource | Usage.copyTarget }));
     const memory: Memory = { buffer: result, bytes: size };
-    memory.checked = outcome.then((error) => {
-      if (error) memory.failure = new Error(`the GPU has no room for a buffer of ${size} bytes (${error.message}): use smaller weights or a shorter context`);
-      memory.checked = undefined;
+    this.gpu.watch.add(outcome, (error) => {
+      memory.failure = new Error(`the GPU has no room for a buffer of ${size} bytes (${error.message}): use smaller weights or a shorter context`);
     });
     return memory;
   }

@@ -17,17 +17,39 @@ export interface GpuOptions {
   readonly defaultLimits?: boolean;
 }
 
-/** A compiled kernel; `failure` appears once the driver has refused it and `checked` has resolved. */
+/** A compiled kernel; `failure` appears once the driver has refused it (see Watch). */
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
   failure?: Error;
-  checked?: Promise<void>;
+}
+
+/** Late answers of the driver: which are still to come, and whether any was ever bad. */
+export class Watch {
+  troubled = false;
+  private readonly pending = new Set<Promise<void>>();
+
+  /** Calls `refuse` if the driver's answer is an error. */
+  add(outcome: Promise<Error | undefined>, refuse: (error: Error) => void): void {
+    const answered = outcome.then((error) => {
+      this.pending.delete(answered);
+      if (!error) return;
+      this.troubled = true;
+      refuse(error);
+    });
+    this.pending.add(answered);
+  }
+
+  /** Resolves when everything asked so far has been answered. */
+  async settled(): Promise<void> {
+    if (this.pending.size > 0) await Promise.all(this.pending);
+  }
 }
 
 export class Gpu {
   /** Set when the device is gone; everything on it fails with this error. */
   lost: Error | undefined;
+  readonly watch = new Watch();
   private readonly pipelines = new Map<string, Pipeline>();
   private readonly layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
 
@@ -38,10 +60,10 @@ export class Gpu {
   }
 
   static async open({ defaultLimits = false }: GpuOptions = {}): Promise<Gpu> {
-    const adapter = await (await platform()).gpuAdapter();
+    const { openGpu } = await platform();
     const wanted = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
-    const requiredLimits = Object.fromEntries(wanted.map((name) => [name, adapter.limits[name]]));
-    const device = await adapter.requestDevice(defaultLimits ? {} : { requiredLimits });
+    const { adapter, device } = await openGpu(({ limits }) =>
+      (defaultLimits ? {} : { requiredLimits: Object.fromEntries(wanted.map((name) => [name, limits[name]])) }));
     const { vendor, architecture, description } = adapter.info;
     return new Gpu(device, description || [vendor, architecture].filter(Boolean).join(' ') || 'unknown GPU');
   }
@@ -98,10 +120,7 @@ export class Gpu {
       label: source, layout: layout.pipeline, compute: { module: this.device.createShaderModule({ label: source, code }), entryPoint: 'main' },
     }));
     const pipeline: Pipeline = { pipeline: result, layout: layout.group };
-    pipeline.checked = outcome.then((error) => {
-      if (error) pipeline.failure = new Error(`the driver refused kernel ${source}.wgsl: ${error.message}`);
-      pipeline.checked = undefined;
-    });
+    this.watch.add(outcome, (error) => { pipeline.failure = new Error(`the driver refused kernel ${source}.wgsl: ${error.message}`); });
     return pipeline;
   }
 

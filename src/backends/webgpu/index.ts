@@ -105,6 +105,7 @@ export class WebGpuBackend implements Backend {
       this.stream.encode(prepared);
     } catch (error) {
       entry.failure = error as Error;
+      this.gpu.watch.troubled = true;
     }
     this.stream.note(entry);
   }

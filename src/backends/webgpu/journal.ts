@@ -6,7 +6,7 @@
 import { getOp } from '../../tensor/index.js';
 import type { Call } from '../../tensor/index.js';
 import type { Memory } from './buffers.js';
-import type { Pipeline } from './gpu.js';
+import type { Pipeline, Watch } from './gpu.js';
 import { kernelOf } from './kernels/index.js';
 
 /** What a buffer is worth to its readers. */
@@ -36,7 +36,7 @@ export class Journal {
   private poisoned = false;
   private turn: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly backend: string) {}
+  constructor(private readonly backend: string, private readonly watch: Watch) {}
 
   /**
    * Judges batches after all earlier ones and before all later ones, then asks `verdict`.
@@ -49,9 +49,8 @@ export class Journal {
       const raised = faults.some((word) => word !== 0);
       for (const { items, outcome } of batches) {
         const broken = await outcome;
-        const entries = items.flat();
-        await Promise.all(entries.flatMap(pendingChecks));
-        if (broken || raised || this.poisoned || entries.some((e) => 'call' in e && ownFailure(e))) this.judge(entries, broken, faults);
+        await this.watch.settled();
+        if (broken || raised || this.poisoned || this.watch.troubled) this.judge(items.flat(), broken, faults);
       }
       return verdict();
     })();
@@ -92,9 +91,4 @@ export class Journal {
 
 function ownFailure({ failure, pipeline, memories }: Entry): Error | undefined {
   return failure ?? pipeline?.failure ?? memories?.find((m) => m.failure)?.failure;
-}
-
-function pendingChecks(entry: Entry | Written): Promise<void>[] {
-  if ('written' in entry) return [];
-  return [entry.pipeline?.checked, ...(entry.memories ?? []).map((m) => m.checked)].filter((p) => p !== undefined);
 }

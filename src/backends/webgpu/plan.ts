@@ -75,6 +75,7 @@ export class GpuPlan implements Plan {
       entry.memories = memories;
     } catch (error) {
       entry.failure = error as Error;
+      gpu.watch.troubled = true;
     }
   }
 

@@ -39,7 +39,7 @@ export class Stream {
 
   constructor(private readonly gpu: Gpu, name: string, private readonly afterSubmit: () => void) {
     const { device } = gpu;
-    this.journal = new Journal(name);
+    this.journal = new Journal(name, gpu.watch);
     this.arena = device.createBuffer({ size: ARENA_SLOTS * SLOT_BYTES, usage: Usage.uniform | Usage.copyTarget });
     this.faults = device.createBuffer({ size: FAULT_WORDS * 4, usage: Usage.storage | Usage.copySource | Usage.copyTarget });
   }

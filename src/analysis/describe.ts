@@ -66,6 +66,8 @@ export interface Description {
 }
 
 const DEFAULT_CONTEXT = 8192;
+/** The longest published is 10,485,760; a prefill's cost is summed token by token. */
+const MOST_CONTEXT = 2 ** 24;
 
 /**
  * Describes a model from its hub config, a checkpoint (whose headers alone are read), a hub id, a
@@ -143,7 +145,7 @@ function scaleBlock(config: unknown): readonly [number, number] | undefined {
 }
 
 function checkOptions({ context, batch }: DescribeOptions): void {
-  for (const [name, value, most] of [['context', context, 2 ** 30], ['batch', batch, 2 ** 20]] as const) {
+  for (const [name, value, most] of [['context', context, MOST_CONTEXT], ['batch', batch, 2 ** 20]] as const) {
     if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= most)) throw new RangeError(`${name} must be a whole number from 1 to ${most}, got ${value}`);
   }
 }

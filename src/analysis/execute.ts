@@ -105,9 +105,13 @@ const MATRIX_OPS = new Set(['linear', 'expert_linear', 'head_linear', 'matmul'])
 export function costOf({ calls }: Pass, context: number, batch = 1): PassCost {
   const flops = { total: 0, matrices: 0, attention: 0, other: 0 };
   let [bytesRead, bytesWritten] = [0, 0];
+  // Most layers make the same calls, and attention's cost is summed token by token.
+  const known = new Map<string, Cost>();
   for (const call of calls) {
     const isAttention = call.op === 'paged_attention';
-    const cost = callCost(call, context, isAttention ? batch : 1);
+    const key = JSON.stringify([call.op, call.inputs.map(({ spec }) => spec), call.attrs]);
+    const cost = known.get(key) ?? callCost(call, context, isAttention ? batch : 1);
+    known.set(key, cost);
     flops.total += cost.flops;
     flops[isAttention ? 'attention' : MATRIX_OPS.has(call.op) ? 'matrices' : 'other'] += cost.flops;
     bytesRead += cost.bytesRead;

@@ -5,14 +5,14 @@ import type { Comparison, ComparisonRow } from '../analysis/index.js';
 import { bytes, flops, short, thousands } from './format.js';
 import { printJson } from './io.js';
 import type { Io } from './io.js';
-import { count } from './options.js';
+import { contextLength } from './options.js';
 import { table } from './table.js';
 
 export function registerCompare(program: Command, io: Io): void {
   program.command('compare')
     .description("show models' figures side by side, marking what differs")
     .argument('<models...>', 'directories, config.json files, hub ids or names of published releases')
-    .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', count)
+    .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', contextLength)
     .option('--json', 'print all figures as JSON')
     .addHelpText('after', `
 Only config.json is read: no weights are needed, and none at all for published releases.

@@ -6,14 +6,14 @@ import type { Description, LayerDescription } from '../analysis/index.js';
 import { bytes, flops, percent, ranges, short, thousands } from './format.js';
 import { printJson } from './io.js';
 import type { Io } from './io.js';
-import { count } from './options.js';
+import { contextLength } from './options.js';
 import { pairs, table } from './table.js';
 
 export function registerInspect(program: Command, io: Io): void {
   program.command('inspect')
     .description('show what a model is made of: parameters, memory, arithmetic, layer by layer')
     .argument('<model>', 'directory, config.json file, hub id, web address or name of a published release')
-    .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', count)
+    .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', contextLength)
     .option('--revision <name>', 'hub branch, tag or commit')
     .option('--json', 'print everything as JSON')
     .addHelpText('after', `

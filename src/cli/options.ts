@@ -19,7 +19,8 @@ function range(least: number, most: number): string {
   return Number.isFinite(least) ? ` of at least ${least}` : '';
 }
 
-export const count = number({ least: 1, most: 2 ** 30, whole: true });
+/** Tokens of context; the longest published is 10,485,760. */
+export const contextLength = number({ least: 1, most: 2 ** 24, whole: true });
 
 /** Collects an option that may be given several times. */
 export function several(text: string, earlier: readonly string[] | undefined): readonly string[] {

@@ -8,7 +8,7 @@ import type { BackendName } from '../engine/backends.js';
 import { bytes } from './format.js';
 import { Exit, INTERRUPTED, printJson, UsageError, warn } from './io.js';
 import type { Io } from './io.js';
-import { count, number, several } from './options.js';
+import { contextLength, number, several } from './options.js';
 import { meter } from './progress.js';
 
 export interface RunOptions {
@@ -50,7 +50,7 @@ export function registerRun(program: Command, io: Io): void {
     .addOption(new Option('--backend <name>', 'what computes').choices(['auto', ...backendNames]).default('auto'))
     .addOption(new Option('--weights <format>', 'keep weights as they are stored, or requantise them while loading').choices(WEIGHTS).default('stored'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
-    .option('--context <tokens>', "longest context (default: the model's own)", count)
+    .option('--context <tokens>', "longest context (default: the model's own)", contextLength)
     .option('--revision <name>', 'hub branch, tag or commit')
     .option('--chat', "put the prompt through the model's chat template")
     .option('--raw', 'without a prompt: continue texts instead of chatting')

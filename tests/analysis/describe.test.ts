@@ -152,6 +152,17 @@ group('layers', () => {
   });
 });
 
+it('takes a moment at the longest context there is', async () => {
+  const started = performance.now();
+  const model = await describe('llama-4-scout', { context: 10_485_760 });
+  expect(model.kvAtContext).toBe((12 * 10_485_760 + 36 * 8192) * 4096);
+  // All tokens see those before them on 12 layers, those of their chunk on 36: 1,280 whole chunks.
+  const pairs = (tokens: number) => (tokens * (tokens + 1)) / 2;
+  const seen = 12 * pairs(10_485_760) + 36 * 1280 * pairs(8192);
+  expect(Math.abs(model.prefill.flops.attention / (2 * 40 * 256 * seen) - 1)).toBeLessThan(1e-9);
+  expect(performance.now() - started).toBeLessThan(5000);
+});
+
 it('takes far less than two seconds for the largest release', async () => {
   const started = performance.now();
   await describe('kimi-k2');

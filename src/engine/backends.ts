@@ -17,9 +17,13 @@ const load: Readonly<Record<BackendName, (options: BackendOptions) => Promise<Ba
 
 export const backendNames = Object.keys(load) as readonly BackendName[];
 
-/** Creates a backend; 'auto' takes the one that runs every op today. */
+/**
+ * Creates a backend. 'auto' takes WebAssembly, and the plain loops where it cannot be had (no SIMD,
+ * no kernels built): `lamella doctor` says why.
+ */
 export async function createBackend(name: BackendName | 'auto', options: BackendOptions = {}): Promise<Backend> {
-  const create = load[name === 'auto' ? 'reference' : name];
+  if (name === 'auto') return load.wasm(options).catch(() => load.reference(options));
+  const create = load[name];
   if (!create) throw new Error(`unknown backend '${name}'; known are auto, ${backendNames.join(', ')}`);
   return create(options);
 }

@@ -98,7 +98,7 @@ const attention = (name: string, N: number, K: number, H: number, V: number, att
   const k = f32(7, K, H);
   return {
     op: 'attention', name, inputs: [f32(7, N, H), k, shared ? k : f32(7, K, V), rows.positions, rows.starts],
-    attrs: { scale: 0.4, valueDim: V, ...attrs }, differentiable: shared ? [0] : [0, 1, 2],
+    attrs: { scale: 0.4, valueDim: V, ...attrs }, differentiable: shared ? [0] : [0, 1, 2], training: true,
   };
 };
 

@@ -3,6 +3,7 @@
  */
 export { tokenizerFromFiles } from './load.js';
 export { loadTokenizer } from './source.js';
+export { ggufTokenizerMetadata } from './gguf-write.js';
 export { createTokenizer } from './tokenizer.js';
 export type { DecodeOptions, EncodeOptions, Tokenizer, TokenizerParts } from './tokenizer.js';
 export { tokenizerFileNames } from './files.js';

@@ -1,14 +1,16 @@
 // The tokenizer of anything that `loadModel` takes: a directory, a hub id, a URL, files.
 
-import { resolveSource } from '../checkpoint/index.js';
+import { isGgufDirectory, resolveSource } from '../checkpoint/index.js';
 import type { CheckpointSource, Directory } from '../checkpoint/index.js';
 import type { TextFiles } from './files.js';
 import { tokenizerFileNames } from './files.js';
+import { ggufTokenizerFiles } from './gguf.js';
 import { tokenizerFromFiles } from './load.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** A directory's files, read whole: tokenizer files are at most some tens of megabytes. */
 export function textFiles(directory: Directory): TextFiles {
+  if (isGgufDirectory(directory)) return ggufTokenizerFiles(directory.gguf);
   return {
     name: directory.name,
     async read(fileName) {

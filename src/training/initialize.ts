@@ -8,7 +8,6 @@ import { elementCount, fromArray } from '../tensor/index.js';
 
 export interface InitializeOptions {
   readonly seed?: number;
-  /** 'reference' by default: the only one with kernels for gradients today. */
   readonly backend?: BackendName | 'auto';
   readonly contextLength?: number;
 }
@@ -17,7 +16,7 @@ export interface InitializeOptions {
  * A model of the architecture that a hub config describes, with float32 weights: matrices normal
  * with deviation 0.02, norms one, biases zero.
  */
-export async function initialize(config: Record<string, unknown>, { seed = 0, backend = 'reference', contextLength }: InitializeOptions = {}): Promise<Model> {
+export async function initialize(config: Record<string, unknown>, { seed = 0, backend = 'auto', contextLength }: InitializeOptions = {}): Promise<Model> {
   const random = seededRandom(seed);
   const engine = Engine.create(config, await createBackend(backend), ({ shape, init }, device) => {
     const count = elementCount(shape);

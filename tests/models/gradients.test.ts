@@ -12,11 +12,11 @@ const names = ['gpt2', 'llama3', 'olmo2', 'olmo3', 'gemma3', 'mistral_small_31',
 
 for (const name of names) {
   describe.skipIf(!modelDirectory(name))(titled(name), () => {
-    it('has the reference loss and gradients', async () => {
+    for (const backend of ['reference', 'wasm'] as const) it(`has the reference loss and gradients on ${backend}`, async () => {
       const directory = modelDirectory(name)!;
       const recorded = JSON.parse(readFileSync(join(directory, 'reference.json'), 'utf8')) as { loss: number; grad_norms: Record<string, number> };
       const ids = (await readArrays(join(directory, 'reference.safetensors'))).get('input_ids')!;
-      const model = await loadReference(name);
+      const model = await loadReference(name, { backend });
       const before = model.engine.device.liveBytes;
       const { loss, gradients } = await lossAndGradients(model, [[...ids.data.slice(0, 40)], [...ids.data.slice(40)]]);
       expect(model.engine.device.liveBytes).toBe(before);

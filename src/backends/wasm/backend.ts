@@ -2,14 +2,16 @@
 // and knows which buffers there are.
 
 import type { Attrs, Backend, BufferId, Call, Operand, Plan, Spec } from '../../tensor/index.js';
-import { byteLength } from '../../tensor/index.js';
+import { byteLength, getOp } from '../../tensor/index.js';
 import { back, Batch, giveBack } from './batch.js';
 import type { Entry } from './batch.js';
+import { runReference } from './definition.js';
 import type { Heap } from './heap.js';
 import { lowerings } from './lower/index.js';
 import { samePacking } from './matrix-layout.js';
 import { layoutsOf, RecordedPlan } from './plan.js';
 import type { Layouts } from './plan.js';
+import { settleCall } from './poison.js';
 import type { Executor } from './pool.js';
 import { REPEAT_LIMIT } from './schedule.js';
 import { Stream } from './stream.js';
@@ -37,8 +39,9 @@ export class WasmBackend implements Backend {
 
   get threads(): number { return this.stream.threads; }
 
+  /** Ops without a kernel (those of gradients) run their own definition on the calling thread. */
   supports(op: string, inputs: readonly Spec[], attrs: Attrs): boolean {
-    return lowerings.get(op)?.supports(inputs, attrs) ?? false;
+    return lowerings.get(op)?.supports(inputs, attrs) ?? !getOp(op).compose;
   }
 
   async reserve(bytes: number): Promise<void> {
@@ -75,6 +78,7 @@ export class WasmBackend implements Backend {
   }
 
   append(call: Call): void {
+    if (!lowerings.has(call.op)) { this.runDefinition(this.slotCall(call)); return; }
     const written = call.outputs.reduce((sum, { spec }) => sum + byteLength(spec), 0);
     this.add({ kind: 'call', call: this.slotCall(call) }, written);
   }
@@ -149,6 +153,20 @@ export class WasmBackend implements Backend {
   private release(slot: Slot): void {
     giveBack(slot, this.heap);
     if (this.stream.idle) this.heap.settle();
+  }
+
+  /** Takes its turn in the stream as a job without records: what was appended before is done then. */
+  private runDefinition(call: SlotCall): void {
+    this.settleLayouts(new Map([...call.inputs, ...call.outputs].map(({ slot }) => [slot, undefined])));
+    this.flush();
+    // Memory is taken in the stream's order, like a batch's: by the time of `done`, later frees have been seen.
+    for (const { slot } of [...call.inputs, ...call.outputs]) back(slot, this.heap);
+    const done = () => {
+      if (this.disposed) return;
+      settleCall(call, runReference(call, this.heap));
+    };
+    if (this.stream.idle) done();
+    else this.stream.push({ records: 0, count: 0, done });
   }
 
   /** Makes matrices lie as `layouts` says, from here on in the stream. */

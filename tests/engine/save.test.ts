@@ -54,12 +54,12 @@ describe('save', () => {
 describe('initialize', () => {
   it('depends on the seed alone, and saves', async () => {
     const config = JSON.parse(readFileSync(join(modelDirectory('qwen3_moe')!, 'config.json'), 'utf8')) as Record<string, unknown>;
-    const [a, b, c] = [await initialize(config, { seed: 7 }), await initialize(config, { seed: 7 }), await initialize(config, { seed: 8 })];
+    const [a, b, c] = [await initialize(config, { seed: 7 }), await initialize(config, { seed: 7 }), await initialize(config, { seed: 8, backend: 'reference' })];
     expect((await a.logits(ids)).data).toEqual((await b.logits(ids)).data);
     expect((await a.logits(ids)).data).not.toEqual((await c.logits(ids)).data);
     const directory = mkdtempSync(join(tmpdir(), 'lamella-init-'));
     await a.save(directory);
-    const again = await loadModel(directory, { backend: 'reference' });
+    const again = await loadModel(directory);
     expect((await again.logits(ids)).data).toEqual((await a.logits(ids)).data);
     const file = await readSafetensors(join(directory, 'model.safetensors'));
     expect(file.metadata).toEqual({ format: 'pt' });

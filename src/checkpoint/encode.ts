@@ -10,26 +10,55 @@ export type EncodedType = 'f32' | 'f16' | 'bf16' | 'q8_0';
 export function encodeFloat32(type: EncodedType, values: Float32Array): Uint8Array {
   switch (type) {
     case 'f32': return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice();
-    case 'f16': return new Uint8Array(Uint16Array.from(values, f16Bits).buffer);
-    case 'bf16': return new Uint8Array(Uint16Array.from(values, bf16Bits).buffer);
+    case 'f16': return halves(values, f16Bits, f16OfOrdinary);
+    case 'bf16': return halves(values, bf16Bits, bf16OfOrdinary);
     case 'q8_0': return quantiseQ8(values);
     default: return type satisfies never;
   }
 }
 
+/**
+ * Rounds every number to 16 bits. `exact` does it for any number; `ordinary` from the bits of one that
+ * is neither tiny, huge, infinite nor NaN, and gives -1 for the others: ten times as fast.
+ */
+function halves(values: Float32Array, exact: (value: number) => number, ordinary: (bits: number) => number): Uint8Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const out = new Uint16Array(values.length);
+  for (let i = 0; i < out.length; i++) {
+    const half = ordinary(words[i]);
+    out[i] = half >= 0 ? half : exact(values[i]);
+  }
+  return new Uint8Array(out.buffer);
+}
+
+function f16OfOrdinary(bits: number): number {
+  const magnitude = bits & 0x7fffffff;
+  // From the least normal f16 up to where rounding could reach infinity.
+  if (magnitude < 0x38800000 || magnitude >= 0x477ff000) return -1;
+  return ((bits >>> 16) & 0x8000) | ((magnitude + 0xfff + ((magnitude >>> 13) & 1) - 0x38000000) >>> 13);
+}
+
+function bf16OfOrdinary(bits: number): number {
+  return (bits & 0x7f800000) === 0x7f800000 ? -1 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
 function quantiseQ8(values: Float32Array): Uint8Array {
   if (values.length % Q8_0_BLOCK !== 0) throw new CheckpointError(`q8_0 takes blocks of ${Q8_0_BLOCK} numbers, got ${values.length}`);
   const out = new Uint8Array((values.length / Q8_0_BLOCK) * Q8_0_BYTES);
-  const view = new DataView(out.buffer);
   for (let b = 0, at = 0; b < values.length; b += Q8_0_BLOCK, at += Q8_0_BYTES) {
     let largest = 0;
-    for (let i = 0; i < Q8_0_BLOCK; i++) largest = Math.max(largest, Math.abs(values[b + i]));
+    for (let i = b; i < b + Q8_0_BLOCK; i++) {
+      const size = Math.abs(values[i]);
+      if (size > largest) largest = size;
+    }
     const scale = Math.fround(largest / 127);
     const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
-    view.setUint16(at, f16Bits(scale), true);
+    const half = f16Bits(scale);
+    out[at] = half & 255;
+    out[at + 1] = half >> 8;
     for (let i = 0; i < Q8_0_BLOCK; i++) {
       const x = Math.fround(values[b + i] * inverse);
-      view.setInt8(at + 2 + i, Math.sign(x) * Math.round(Math.abs(x))); // halves away from zero, as roundf
+      out[at + 2 + i] = (x < 0 ? x - 0.5 : x + 0.5) | 0; // cut off: halves away from zero, as roundf
     }
   }
   return out;

@@ -2,14 +2,15 @@
 // logits of the checkpoint itself. What llama.cpp has fixed in code (chunks of Llama 4, …) is set in the
 // config first.
 
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { convertToGguf, openCheckpoint, openGguf, readGguf, resolveSource } from '../../src/checkpoint/index.js';
 import type { Checkpoint, GgufFormat } from '../../src/checkpoint/index.js';
 import { createBackend, Engine } from '../../src/engine/index.js';
 import type { WeightFormat } from '../../src/engine/index.js';
-import { Model } from '../../src/model.js';
+import { loadModel, Model } from '../../src/model.js';
 import { modelDirectory, relativeError, titled } from '../support.js';
-import { collect, expectRefusal } from './helpers.js';
+import { collect, expectRefusal, folder } from './helpers.js';
 
 const ids = [5, 17, 200, 3, 91, 44, 260, 7, 7, 128, 19, 33, 61, 2, 240, 11];
 const fixed: Record<string, Record<string, unknown>> = {
@@ -108,6 +109,20 @@ describe('a checkpoint read from GGUF', () => {
     expect(file.tensors.has('rope_freqs.weight')).toBe(true);
     const checkpoint = await openGguf(await convert(await openReference('llama3'), 'f32'));
     expect([...checkpoint.tensors.keys()].filter((name) => !name.startsWith('model.'))).toEqual(['rope_freqs.weight']);
+  });
+});
+
+describe('a model loaded from a GGUF file', () => {
+  it.each(['llama3', 'deepseek_v3', 'gpt2', 'gemma3'])('is saved for the hub and computes the same: %s', async (name) => {
+    const path = join(await folder({ 'm.gguf': await convert(await openReference(name), 'f32') }), 'm.gguf');
+    const model = await loadModel(path, { backend: 'reference', onWarning: (message) => expect.fail(message) });
+    opened.push(() => model.dispose());
+    expect(model.tokenizer).toBeUndefined();
+    const saved = join(await folder(), 'saved');
+    await model.save(saved);
+    const again = await loadModel(saved, { backend: 'reference' });
+    opened.push(() => again.dispose());
+    expect(relativeError((await again.logits(ids)).data, (await model.logits(ids)).data)).toBeLessThan(1e-6);
   });
 });
 

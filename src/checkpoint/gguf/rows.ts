@@ -69,6 +69,8 @@ export function entry(rows: Rows, index: number): Rows {
 
 /** Equal tensors under a new first axis; in one type, so float32 where they differ. */
 export function stacked(list: readonly Rows[]): Rows {
+  const odd = list.find(({ shape }) => shape.join() !== list[0].shape.join());
+  if (odd) throw new CheckpointError(`tensors of the shapes [${list[0].shape.join(', ')}] and [${odd.shape.join(', ')}] cannot be stacked`);
   const parts = inOneType(list);
   const [{ shape, dtype }] = parts;
   const each = rowCount(parts[0]);
@@ -166,6 +168,10 @@ function transposeElements(from: Uint8Array, to: Uint8Array, rows: number, colum
 
 /** Matrices below each other, first with first and so on: [n, A, in] and [n, B, in] to [n, A + B, in]. */
 export function joinedRows(...list: readonly Rows[]): Rows {
+  const around = ({ shape }: Rows): string => [...shape.slice(0, -2), shape.at(-1)].join(', ');
+  if (list.some((rows) => rows.shape.length < 2 || around(rows) !== around(list[0]))) {
+    throw new CheckpointError(`tensors of the shapes ${list.map(({ shape }) => `[${shape.join(', ')}]`).join(' and ')} cannot be joined`);
+  }
   const parts = inOneType(list);
   const heights = parts.map(matrixRows);
   const height = heights.reduce((sum, each) => sum + each, 0);

@@ -1,8 +1,9 @@
 // The public model: loads a checkpoint from wherever it is, and computes, generates, traces, saves.
 
+import { configText, floatKeys } from './checkpoint/config_text.js';
 import { openCheckpoint, resolveSource } from './checkpoint/index.js';
 import type { Checkpoint, CheckpointSource, DownloadProgress } from './checkpoint/index.js';
-import { createBackend, Engine, savedType, saveWeights } from './engine/index.js';
+import { createBackend, Engine, savedConfig, saveWeights } from './engine/index.js';
 import type { BackendName, LoadProgress, Sequence, StepRequest, Traced, WeightFormat } from './engine/index.js';
 import { generate, PREFILL_CHUNK } from './generate/index.js';
 import type { FinishReason, GenerateOptions, Piece } from './generate/index.js';
@@ -40,14 +41,17 @@ export async function loadModel(source: CheckpointSource, options: LoadOptions =
   const directory = await resolveSource(source, { signal, revision, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'download' })) });
   const checkpoint = await openCheckpoint(directory, { signal });
   try {
-    const tokenizer = await tokenizerFromFiles(textFiles(directory));
+    const files = textFiles(directory);
+    const tokenizer = await tokenizerFromFiles(files);
     await tokenizer?.originalFiles();
+    const texts = await Promise.all(['config.json', 'generation_config.json'].map((name) => files.read(name)));
+    const floats = new Set(texts.flatMap((bytes) => (bytes ? [...floatKeys(new TextDecoder().decode(bytes))] : [])));
     const backend = await createBackend(options.backend ?? 'auto', { threads: options.threads });
     const engine = await Engine.open(checkpoint, backend, {
       ...options, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'load' })),
       onWarning: options.onWarning ?? ((message) => console.warn(message)),
     });
-    return new Model(engine, checkpoint.name, checkpoint.config, checkpoint.generationConfig, tokenizer);
+    return new Model(engine, checkpoint.name, checkpoint.config, checkpoint.generationConfig, tokenizer, floats);
   } finally {
     await checkpoint.close();
   }
@@ -63,6 +67,8 @@ export class Model {
     private readonly generationConfig: Checkpoint['generationConfig'],
     /** Undefined where the checkpoint has none. */
     readonly tokenizer: Tokenizer | undefined,
+    /** Keys of the config's files whose numbers are spelled as floats: `save` keeps them so. */
+    private readonly floatKeys: ReadonlySet<string> = new Set(),
   ) {}
 
   get family(): string { return this.engine.family.name; }
@@ -145,9 +151,9 @@ export class Model {
     if (!files) throw new Error('save needs a file system, which this platform does not have');
     const writer = await files.writeDirectory(directory);
     try {
-      const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+      const json = (value: unknown) => new TextEncoder().encode(configText(value, new Set([...this.floatKeys, ...this.engine.floatKeys])));
       await writer.write('model.safetensors', saveWeights(this.engine.decoder));
-      await writer.write('config.json', json(this.savedConfig()));
+      await writer.write('config.json', json(savedConfig(this.config, this.engine)));
       if (this.generationConfig) await writer.write('generation_config.json', json(this.generationConfig));
       for (const [name, bytes] of (await this.tokenizer?.originalFiles()) ?? []) await writer.write(name, bytes);
       await writer.commit();
@@ -165,15 +171,6 @@ export class Model {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
-  }
-
-  /** The text model's config alone, with the type that `save` writes and no quantisation. */
-  private savedConfig(): Record<string, unknown> {
-    const text = this.config.text_config as Record<string, unknown> | undefined;
-    const { quantization_config: _, torch_dtype: __, dtype: ___, ...config } = text ?? this.config;
-    const type = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[savedType(this.engine.decoder)];
-    const architectures = text ? [`${String((this.config.architectures as unknown[] | undefined)?.[0] ?? '').replace('ForConditionalGeneration', 'ForCausalLM')}`] : config.architectures;
-    return { ...config, ...(architectures ? { architectures } : {}), torch_dtype: type };
   }
 
   private defaults(): GenerateOptions {

@@ -30,7 +30,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 /** Packages that a room may import; `!`: only by dynamic import. */
 const packages: Readonly<Record<string, readonly string[]>> = {
   tokenizer: ['@huggingface/tokenizers', '@huggingface/jinja'],
-  checkpoint: ['!@huggingface/hub', '!@huggingface/gguf'],
+  checkpoint: ['!@huggingface/hub'],
   platform: ['!webgpu'],
   cli: ['commander', '!@huggingface/hub'],
 };

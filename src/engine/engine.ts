@@ -27,17 +27,19 @@ export class Engine {
   private constructor(
     readonly family: Family, readonly decoder: Decoder, readonly device: Device, readonly runner: Runner,
     private readonly owned: readonly Tensor[], readonly skipped: readonly string[],
+    /** Config keys that hold numbers with a fraction. */
+    readonly floatKeys: ReadonlySet<string>,
   ) {}
 
   /** Binds a checkpoint's weights. The backend is the engine's from here on, also on failure. */
   static async open(checkpoint: Checkpoint, backend: Backend, options: EngineOptions = {}): Promise<Engine> {
     const device = new Device(backend);
     try {
-      const { family, decoder } = buildModel(checkpoint.config, `${checkpoint.name}: config.json`);
+      const { family, hf, decoder } = buildModel(checkpoint.config, `${checkpoint.name}: config.json`);
       const context = contextLength(decoder, options);
       const scaleBlock = options.scaleBlock ?? fp8Block(checkpoint.config);
       const { tensors, skipped } = await bindWeights(decoder, checkpoint.tensors, device, { ...options, scaleBlock });
-      return new Engine(family, decoder, device, new Runner(device, decoder, context, options.replay), tensors, skipped);
+      return new Engine(family, decoder, device, new Runner(device, decoder, context, options.replay), tensors, skipped, hf.floats);
     } catch (error) {
       backend.dispose();
       throw error;
@@ -47,14 +49,14 @@ export class Engine {
   /** A model whose weights the caller makes, one tensor per parameter. */
   static create(config: unknown, backend: Backend, weight: (parameter: ReturnType<typeof parameters>[number], device: Device) => Tensor, options: EngineOptions = {}): Engine {
     const device = new Device(backend);
-    const { family, decoder } = buildModel(config);
+    const { family, hf, decoder } = buildModel(config);
     const owned = parameters(decoder).map((parameter) => {
       const tensor = weight(parameter, device).retain();
       parameter.bind(tensor);
       return tensor;
     });
     owned.push(...bindConstants(decoder, device));
-    return new Engine(family, decoder, device, new Runner(device, decoder, contextLength(decoder, options), options.replay), owned, []);
+    return new Engine(family, decoder, device, new Runner(device, decoder, contextLength(decoder, options), options.replay), owned, [], hf.floats);
   }
 
   /**

@@ -6,7 +6,7 @@ export { Engine } from './engine.js';
 export type { EngineOptions, Traced } from './engine.js';
 export { Runner } from './runner.js';
 export type { StepRequest, WantedLogits } from './runner.js';
-export { assemble, savedType, saveWeights, storedParts } from './save.js';
+export { assemble, savedConfig, saveWeights, storedParts } from './save.js';
 export { Sequence } from './sequence.js';
 export { syntheticWeight } from './synthetic.js';
 export type { SyntheticFormat } from './synthetic.js';

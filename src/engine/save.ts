@@ -8,6 +8,7 @@ import type { SafetensorsStream, WritableTensor } from '../checkpoint/index.js';
 import { parameters } from '../nn/index.js';
 import type { Decoder, Parameter, Piece } from '../nn/index.js';
 import { byteLength, elementCount, View } from '../tensor/index.js';
+import type { Engine } from './engine.js';
 import { checkpointPieces, publishedPrefixes } from './names.js';
 
 type PlainType = 'f32' | 'f16' | 'bf16';
@@ -18,6 +19,18 @@ export function savedType(decoder: Decoder): PlainType {
   const types = parameters(decoder).filter(({ shape }) => shape.length > 1).map(({ tensor }) => tensor.dtype);
   const [first] = types;
   return (first === 'f16' || first === 'bf16') && types.every((type) => type === first) ? first : 'f32';
+}
+
+/** The config of a saved model: the text model's alone, with the type that is written and no quantisation. */
+export function savedConfig(config: Record<string, unknown>, { decoder, family }: Engine): Record<string, unknown> {
+  const text = config.text_config as Record<string, unknown> | undefined;
+  const { quantization_config: _, torch_dtype: __, dtype: ___, ...kept } = text ?? config;
+  const outer = config.architectures as string[] | undefined;
+  const architectures = text ? outer?.map((name) => name.replace('ForConditionalGeneration', 'ForCausalLM')) : outer;
+  return {
+    ...kept, model_type: family.savedAs[String(kept.model_type)] ?? kept.model_type, ...(architectures ? { architectures } : {}),
+    torch_dtype: { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }[savedType(decoder)],
+  };
 }
 
 /** Every stored tensor of the model, made one at a time as the stream is read. */

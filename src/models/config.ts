@@ -28,7 +28,8 @@ const LARGEST: Readonly<Record<string, number>> = {
 export class HfConfig {
   private readonly raw: Json;
 
-  constructor(private readonly whole: unknown, private readonly where = 'config.json') {
+  /** `floats` collects the keys that were read as numbers with a fraction. */
+  constructor(private readonly whole: unknown, private readonly where = 'config.json', readonly floats = new Set<string>()) {
     if (!isObject(whole)) throw new ConfigError(`${where}: expected an object, got ${whole === null ? 'null' : Array.isArray(whole) ? 'a list' : typeof whole}`);
     this.raw = isObject(whole.text_config) ? { ...whole.text_config } : whole;
   }
@@ -55,6 +56,7 @@ export class HfConfig {
   }
 
   num(key: string, fallback?: number): number {
+    this.floats.add(key);
     return this.read(key, fallback, (v): v is number => typeof v === 'number' && Number.isFinite(v), 'a number');
   }
 
@@ -117,7 +119,7 @@ export class HfConfig {
     const table = isObject(this.raw.rope_parameters) ? this.raw.rope_parameters : undefined;
     const entry = table && layerType && isObject(table[layerType]) ? table[layerType] : table;
     const scaling = entry ?? (isObject(this.raw.rope_scaling) ? this.raw.rope_scaling : {});
-    const reader = new HfConfig({ ...(scaling as Json) }, `${this.where}: ${entry ? 'rope_parameters' : 'rope_scaling'}`);
+    const reader = new HfConfig({ ...(scaling as Json) }, `${this.where}: ${entry ? 'rope_parameters' : 'rope_scaling'}`, this.floats);
     const theta = reader.has('rope_theta') ? reader.positive('rope_theta') : this.positive('rope_theta', defaultTheta);
     return { theta, scaling: reader.scaling(this) };
   }

@@ -105,4 +105,4 @@ export const deepseekV3 = family('deepseek_v3', ['deepseek_v3', 'deepseek_v2', '
   vocab: c.vocab, dim: c.dim, context: c.context, tied: c.tied,
   layers: Array.from({ length: c.layers }, (_, i) =>
     preNormBlock(c.dim, c.eps, latentAttention(c), i >= c.denseLayers && i % c.moeEvery === 0 ? moe(c) : gatedMlp(c.dim, c.hidden))), norm: rmsNorm(c.dim, c.eps),
-}));
+}), { kimi_k2: 'deepseek_v3' });

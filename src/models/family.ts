@@ -8,10 +8,14 @@ export interface Family {
   readonly name: string;
   /** `model_type` values of config.json. */
   readonly modelTypes: readonly string[];
+  /** `model_type` that a saved model gets where transformers does not know its own. */
+  readonly savedAs: Readonly<Record<string, string>>;
   build(hf: HfConfig): Decoder;
 }
 
 /** Joins a family's typed `config` and `build`. */
-export function family<C>(name: string, modelTypes: readonly string[], config: (hf: HfConfig) => C, build: (c: C) => Decoder): Family {
-  return { name, modelTypes, build: (hf) => build(config(hf)) };
+export function family<C>(
+  name: string, modelTypes: readonly string[], config: (hf: HfConfig) => C, build: (c: C) => Decoder, savedAs: Readonly<Record<string, string>> = {},
+): Family {
+  return { name, modelTypes, savedAs, build: (hf) => build(config(hf)) };
 }

@@ -10,6 +10,7 @@ import { parameters } from '../../src/nn/index.js';
 import { byteLength, View } from '../../src/tensor/index.js';
 import type { Spec } from '../../src/tensor/index.js';
 import { initialize } from '../../src/training/index.js';
+import { configText, floatKeys } from '../../src/checkpoint/config_text.js';
 import { readSafetensors } from '../../src/checkpoint/index.js';
 import { loadReference, modelDirectory, readArrays, relativeError, titled } from '../support.js';
 
@@ -48,6 +49,30 @@ describe('save', () => {
     expect(config.quantization_config).toBeUndefined();
     expect(config.torch_dtype).toBe('float32');
     rmSync(directory, { recursive: true });
+  });
+});
+
+describe('a saved config', () => {
+  it('spells floats as floats: Python tells them from integers', () => {
+    const text = '{"rope_theta": 10000.0, "eps": 1e-6, "heads": 4, "deep": {"factor": 8.0, "n": 2, "list": [1, 2]}, "name": "x: 3.0"}';
+    expect([...floatKeys(text)].sort()).toEqual(['eps', 'factor', 'rope_theta']);
+    const written = configText(JSON.parse(text), floatKeys(text));
+    expect(written).toContain('"rope_theta": 10000.0,');
+    expect(written).toContain('"factor": 8.0,');
+    expect(written).toMatch(/"heads": 4,[^]*"n": 2,/);
+    expect(JSON.parse(written)).toEqual(JSON.parse(text));
+  });
+  it.skipIf(!modelDirectory('kimi_k2'))(titled('kimi_k2 and its likes load in transformers'), async () => {
+    for (const [name, type, float] of [['kimi_k2', 'deepseek_v3', '"factor": 32.0'], ['llama4', 'llama4_text', '"router_jitter_noise": 0.0'], ['gemma3_multimodal', 'gemma3_text', '"rope_local_base_freq": 10000.0']]) {
+      const directory = mkdtempSync(join(tmpdir(), 'lamella-save-'));
+      const model = await loadReference(name);
+      await model.save(directory);
+      await model.dispose();
+      const text = readFileSync(join(directory, 'config.json'), 'utf8');
+      expect(JSON.parse(text)).toMatchObject({ model_type: type, torch_dtype: 'float32' });
+      expect(text).toContain(float);
+      rmSync(directory, { recursive: true });
+    }
   });
 });
 

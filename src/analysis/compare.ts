@@ -55,7 +55,7 @@ export function compareDescriptions(models: readonly Description[]): Comparison 
     row('tiedHead', 'head', 'text', (m) => (m.tiedHead ? 'tied' : 'own')),
     row('vocabularySize', 'vocabulary', 'count', (m) => m.vocabularySize),
     row('contextLength', 'longest context', 'tokens', (m) => m.contextLength),
-    row('weightBytes', 'weights in bf16', 'bytes', (m) => m.weightBytes),
+    row('bf16Bytes', 'weights in bf16', 'bytes', (m) => 2 * m.parameters.total),
     row('kvBytesPerToken', 'KV cache per token', 'bytes', (m) => m.kvBytesPerToken),
     row('kvAtContextLength', 'KV at longest context', 'bytes', (m) => m.kvAtContextLength),
     row('context', 'at a context of', 'tokens', (m) => m.context),

@@ -1,7 +1,7 @@
 // Finds the config, and where there are any the tensors, of whatever a person gives as "the
 // model". Tensor bytes are never read, only the files' headers.
 
-import { openCheckpoint, resolveSource } from '../checkpoint/index.js';
+import { isGgufDirectory, openCheckpoint, resolveSource } from '../checkpoint/index.js';
 import type { CheckpointSource, Directory, StoredTensor } from '../checkpoint/index.js';
 import { readObject } from '../checkpoint/checkpoint.js';
 import { CheckpointError, quoted, reasonOf } from '../checkpoint/error.js';
@@ -77,14 +77,15 @@ async function openConfigFile(path: string, shown: string): Promise<OpenedSource
 async function openDirectory(directory: Directory, options: OpenSourceOptions): Promise<OpenedSource> {
   const where = `${directory.name}: config.json`;
   const name = /^https?:/.test(directory.name) ? directory.name : shortName(directory.name);
-  if (options.headers === false) {
+  // A GGUF file's config is its header.
+  if (options.headers === false && !isGgufDirectory(directory)) {
     const config = await readObject(directory, 'config.json');
     await directory.close();
     if (!config) throw new CheckpointError(`${directory.name} has no config.json, which says what the model is`);
     return { name, where, config, close: nothing };
   }
   const { config, tensors, close } = await openCheckpoint(directory, options);
-  return { name, where, config, tensors, close };
+  return { name, where, config, tensors: options.headers === false ? undefined : tensors, close };
 }
 
 /** A hub id as it is, the last part of a path. */

@@ -11,7 +11,7 @@ import { table } from './table.js';
 export function registerCompare(program: Command, io: Io): void {
   program.command('compare')
     .description("show models' figures side by side, marking what differs")
-    .argument('<models...>', 'directories, config.json files, hub ids or names of published releases')
+    .argument('<models...>', 'directories, .gguf or config.json files, hub ids or names of published releases')
     .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', contextLength)
     .option('--json', 'print all figures as JSON')
     .addHelpText('after', `

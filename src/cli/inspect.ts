@@ -12,7 +12,7 @@ import { pairs, table } from './table.js';
 export function registerInspect(program: Command, io: Io): void {
   program.command('inspect')
     .description('show what a model is made of: parameters, memory, arithmetic, layer by layer')
-    .argument('<model>', 'directory, config.json file, hub id, web address or name of a published release')
+    .argument('<model>', 'directory, .gguf or config.json file, hub id, web address or name of a published release')
     .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', contextLength)
     .option('--revision <name>', 'hub branch, tag or commit')
     .option('--json', 'print everything as JSON')
@@ -57,7 +57,7 @@ function figures(model: Description): string[] {
     ['longest context', `${thousands(model.contextLength)} tokens${model.learnedPositions ? ' (learned positions)' : ''}`],
     ['KV cache', `${bytes(model.kvBytesPerToken)} per token in bf16`],
     [`  at ${thousands(context)}`, bytes(model.kvAtContext)],
-    [`  at ${thousands(model.contextLength)}`, bytes(model.kvAtContextLength)],
+    ...(context === model.contextLength ? [] : [[`  at ${thousands(model.contextLength)}`, bytes(model.kvAtContextLength)] as const]),
     ['decode step', `${flops(decode.flops.total)}, ${bytes(decode.bytesRead + decode.bytesWritten)} moved (at ${thousands(context)} tokens${sequences})`],
     ['prefill', `${flops(prefill.flops.total)} (${thousands(context)} tokens)`],
   ]);

@@ -46,8 +46,8 @@ function program(io: Io): Command {
     });
   for (const register of [registerRun, registerInspect, registerCompare, registerDoctor]) register(lamella, io);
   lamella.addHelpText('after', `
-A model is a directory in the hub's format, a .safetensors file in one, a hub id (owner/name), a web
-address, or the name of a published release (qwen3-0.6b, gemma-3-27b, deepseek-v3, …).
+A model is a directory in the hub's format, a .safetensors or .gguf file, a hub id (owner/name), a
+web address, or the name of a published release (qwen3-0.6b, gemma-3-27b, deepseek-v3, …).
 
 Examples:
   $ lamella run HuggingFaceTB/SmolLM3-3B            chat in the terminal

@@ -36,7 +36,7 @@ const WEIGHTS = ['stored', 'f32', 'f16', 'q8_0'] as const satisfies readonly Wei
 export function registerRun(program: Command, io: Io): void {
   program.command('run')
     .description('continue a text, or chat when no prompt is given')
-    .argument('<model>', 'directory, hub id, web address or name of a published release')
+    .argument('<model>', 'directory, .gguf file, hub id, web address or name of a published release')
     .argument('[prompt]', 'the text to continue; - reads it from standard input, less its last line break')
     .option('--max-tokens <n>', 'end after this many tokens (default: when the model ends, or the context is full)', number({ least: 0, whole: true }))
     .option('--temperature <t>', '0 takes the likeliest token (default: what the checkpoint recommends, else 0)', number({ least: 0, most: 100 }))

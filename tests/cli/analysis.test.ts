@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
+import { convertToGguf, openCheckpoint, resolveSource } from '../../src/checkpoint/index.js';
 import { diagnosisLines, webAssemblyFeatures } from '../../src/cli/doctor.js';
 import type { Diagnosis } from '../../src/cli/doctor.js';
 import { selfTest } from '../../src/cli/selftest.js';
@@ -110,6 +111,22 @@ describe('inspect', () => {
       vi.unstubAllEnvs();
       await hub.close();
     }
+  });
+
+  it('looks into GGUF files as well', async () => {
+    const checkpoint = await openCheckpoint(await resolveSource(tinyModel()));
+    const file = join(temporaryFolder(), 'tiny.gguf');
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of convertToGguf(checkpoint, { format: 'q8_0' }).stream) chunks.push(chunk);
+    await checkpoint.close();
+    writeFileSync(file, Buffer.concat(chunks));
+    const { code, out } = await lamella('inspect', file, '--json');
+    expect(code).toBe(0);
+    const result = JSON.parse(out) as { parameters: { total: number; stored: number }; weightBytes: number };
+    expect(result.parameters.stored).toBe(result.parameters.total);
+    expect(result.weightBytes).toBeLessThan(2 * result.parameters.total);
+    const { rows } = JSON.parse((await lamella('compare', file, tinyModel(), '--json')).out) as { rows: { label: string; differs: boolean }[] };
+    expect(rows.filter(({ differs }) => differs)).toEqual([]);
   });
 
   it('finds missing and misshapen tensors', async () => {

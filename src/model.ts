@@ -45,7 +45,7 @@ export async function loadModel(source: CheckpointSource, options: LoadOptions =
     const tokenizer = await tokenizerFromFiles(files);
     await tokenizer?.originalFiles();
     const texts = await Promise.all(['config.json', 'generation_config.json'].map((name) => files.read(name)));
-    const floats = new Set(texts.flatMap((bytes) => (bytes ? [...floatKeys(new TextDecoder().decode(bytes))] : [])));
+    const floats = texts[0] && new Set(texts.flatMap((bytes) => (bytes ? [...floatKeys(new TextDecoder().decode(bytes))] : [])));
     const backend = await createBackend(options.backend ?? 'auto', { threads: options.threads });
     const engine = await Engine.open(checkpoint, backend, {
       ...options, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'load' })),
@@ -67,8 +67,8 @@ export class Model {
     private readonly generationConfig: Checkpoint['generationConfig'],
     /** Undefined where the checkpoint has none. */
     readonly tokenizer: Tokenizer | undefined,
-    /** Keys of the config's files whose numbers are spelled as floats: `save` keeps them so. */
-    private readonly floatKeys: ReadonlySet<string> = new Set(),
+    /** Keys of the config's files whose numbers are spelled as floats: `save` keeps them so. Without files: those read as such. */
+    private readonly floatKeys?: ReadonlySet<string>,
   ) {}
 
   get family(): string { return this.engine.family.name; }
@@ -151,7 +151,7 @@ export class Model {
     if (!files) throw new Error('save needs a file system, which this platform does not have');
     const writer = await files.writeDirectory(directory);
     try {
-      const json = (value: unknown) => new TextEncoder().encode(configText(value, new Set([...this.floatKeys, ...this.engine.floatKeys])));
+      const json = (value: unknown) => new TextEncoder().encode(configText(value, this.floatKeys ?? this.engine.floatKeys));
       await writer.write('model.safetensors', saveWeights(this.engine.decoder));
       await writer.write('config.json', json(savedConfig(this.config, this.engine)));
       if (this.generationConfig) await writer.write('generation_config.json', json(this.generationConfig));

@@ -25,11 +25,16 @@ const LARGEST: Readonly<Record<string, number>> = {
   head_dim: 2 ** 14, qk_rope_head_dim: 2 ** 14,
 };
 
+/** Keys of published configs that no forward pass reads and whose type is float. */
+const TRAINING_FLOATS = [
+  'attention_dropout', 'attn_pdrop', 'aux_loss_alpha', 'embd_pdrop', 'initializer_range', 'resid_pdrop', 'router_aux_loss_coef', 'router_jitter_noise', 'summary_first_dropout',
+];
+
 export class HfConfig {
   private readonly raw: Json;
 
-  /** `floats` collects the keys that were read as numbers with a fraction. */
-  constructor(private readonly whole: unknown, private readonly where = 'config.json', readonly floats = new Set<string>()) {
+  /** `floats` collects the keys that were read as numbers with a fraction, beside those that only training reads. */
+  constructor(private readonly whole: unknown, private readonly where = 'config.json', readonly floats = new Set(TRAINING_FLOATS)) {
     if (!isObject(whole)) throw new ConfigError(`${where}: expected an object, got ${whole === null ? 'null' : Array.isArray(whole) ? 'a list' : typeof whole}`);
     this.raw = isObject(whole.text_config) ? { ...whole.text_config } : whole;
   }

@@ -25,7 +25,7 @@ function config(hf: HfConfig) {
     vocab: hf.int('vocab_size', 262208), dim, hidden: hf.int('intermediate_size'), heads: hf.int('num_attention_heads', 8),
     kvHeads: hf.int('num_key_value_heads', 4), headDim: hf.int('head_dim', 256), context: hf.int('max_position_embeddings', 131072),
     eps: hf.num('rms_norm_eps', 1e-6), tied: hf.bool('tie_word_embeddings', true),
-    scale: hf.num('query_pre_attn_scalar', 256) ** -0.5, embeddingScale: roundedTo(hf.dtype, Math.sqrt(dim)),
+    scale: hf.int('query_pre_attn_scalar', 256) ** -0.5, embeddingScale: roundedTo(hf.dtype, Math.sqrt(dim)),
     layers: Array.from({ length: layers }, (_, i) => isGlobal(i)
       ? { window: undefined, rope: hf.rope('full_attention', 1e6) }
       : { window: hf.int('sliding_window'), rope: local }),

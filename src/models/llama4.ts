@@ -27,7 +27,7 @@ function config(hf: HfConfig) {
     tied: hf.bool('tie_word_embeddings', false), hidden: hf.int('intermediate_size_mlp'), expertHidden: hf.int('intermediate_size'),
     experts: hf.int('num_local_experts'), qkNorm: hf.bool('use_qk_norm', true),
     chunk: hf.int('attention_chunk_size', 8192),
-    temperature: hf.flag('attn_temperature_tuning', true) ? { floorScale: hf.num('floor_scale', 8192), strength: hf.num('attn_scale', 0.1) } : null,
+    temperature: hf.flag('attn_temperature_tuning', true) ? { floorScale: hf.int('floor_scale', 8192), strength: hf.num('attn_scale', 0.1) } : null,
     layers: Array.from({ length: layers }, (_, i) => ({
       usesRope: listed ? listed[i] === 1 : (i + 1) % interval !== 0,
       sparse: moeLayers ? moeLayers.includes(i) : (i + 1) % moeStep === 0,

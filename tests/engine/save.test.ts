@@ -71,9 +71,21 @@ describe('a saved config', () => {
       const text = readFileSync(join(directory, 'config.json'), 'utf8');
       expect(JSON.parse(text)).toMatchObject({ model_type: type, torch_dtype: 'float32' });
       expect(text).toContain(float);
+      expect(floatKeys(text)).toEqual(floatKeys(readFileSync(join(modelDirectory(name)!, 'config.json'), 'utf8')));
       rmSync(directory, { recursive: true });
     }
   });
+});
+
+it('a fresh model spells the floats that its family and training read', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'lamella-save-'));
+  const config = JSON.parse(readFileSync(join(modelDirectory('llama4')!, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const model = await initialize(config, { seed: 1 });
+  await model.save(directory);
+  await model.dispose();
+  const text = readFileSync(join(directory, 'config.json'), 'utf8');
+  for (const spelled of ['"rope_theta": 500000.0', '"factor": 8.0', '"router_jitter_noise": 0.0', '"floor_scale": 16,', '"num_local_experts": 4,']) expect(text).toContain(spelled);
+  rmSync(directory, { recursive: true });
 });
 
 describe('initialize', () => {

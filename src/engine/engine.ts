@@ -61,7 +61,7 @@ export class Engine {
 
   /**
    * Runs `tokens` once through the unfused definition and keeps every value whose path `wants`
-   * accepts: 'embeddings', 'layers.N', any part below, 'norm', 'logits'.
+   * accepts: 'embeddings', 'layers.N', any part below, 'norm', 'logits'; `path#2` where a part runs twice.
    */
   async trace(tokens: readonly number[], wants: (path: string) => boolean): Promise<Map<string, Traced>> {
     this.runner.checkTokens(tokens);
@@ -73,7 +73,7 @@ export class Engine {
     try {
       kv.groups.forEach((group, i) => group.extend(sequence.lists[i], 0, tokens.length));
       block.write({ tokens, positions: tokens.map((_, i) => i), slots: tokens.map(() => 0), rows: [], pages: kv.groups.map((_, g) => [sequence.lists[g]]) });
-      scope(() => observe((path, output) => { if (path && wants(path)) seen.set(path, output.retain()); }, () => this.decoder(block)));
+      scope(() => observe((path, output) => { if (path && wants(path)) seen.set(unused(seen, path), output.retain()); }, () => this.decoder(block)));
       const entries: [string, Traced][] = [];
       for (const [path, tensor] of seen) entries.push([path, { shape: tensor.shape, data: await tensor.toFloat32() }]);
       return new Map(entries);
@@ -90,6 +90,13 @@ export class Engine {
     for (const tensor of this.owned) tensor.release();
     this.device.backend.dispose();
   }
+}
+
+/** A part that runs twice (RoPE of queries, then of keys) is seen as `path` and `path#2`. */
+function unused(seen: ReadonlyMap<string, unknown>, path: string): string {
+  let key = path;
+  for (let n = 2; seen.has(key); n++) key = `${path}#${n}`;
+  return key;
 }
 
 function contextLength(decoder: Decoder, { contextLength: wanted }: EngineOptions): number {

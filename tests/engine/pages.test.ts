@@ -113,6 +113,18 @@ describe('requests that are refused', () => {
     await expect(model.step([{ sequence, tokens: [5] }])).rejects.toThrow('the model was disposed');
   });
 
+  it('traces every part, one that runs twice included, and keeps nothing', async () => {
+    const model = await loadReference('qwen3');
+    await model.trace([1, 2]);
+    const before = model.engine.device.liveBytes;
+    const seen = await model.trace([1, 2, 3], { capture: ['layers.0.**'] });
+    expect(model.engine.device.liveBytes).toBe(before);
+    expect(seen.get('layers.0.self_attn.rotary')!.shape).toEqual([3, 4, 32]);
+    expect(seen.get('layers.0.self_attn.rotary#2')!.shape).toEqual([3, 2, 32]);
+    expect([...seen.keys()].filter((key) => !key.startsWith('layers.0.'))).toEqual([]);
+    await model.dispose();
+  });
+
   it('several models live side by side', async () => {
     const [a, b] = [await loadReference('qwen3'), await loadReference('gemma3')];
     const [one, two] = [await a.logits([1, 2, 3]), await b.logits([1, 2, 3])];

@@ -73,7 +73,9 @@ export class Engine {
     try {
       kv.groups.forEach((group, i) => group.extend(sequence.lists[i], 0, tokens.length));
       block.write({ tokens, positions: tokens.map((_, i) => i), slots: tokens.map(() => 0), rows: [], pages: kv.groups.map((_, g) => [sequence.lists[g]]) });
-      scope(() => observe((path, output) => { if (path && wants(path)) seen.set(unused(seen, path), output.retain()); }, () => this.decoder(block)));
+      const see = (path: string, output: Tensor) => { if (path && wants(path)) seen.set(unused(seen, path), output.retain()); };
+      // Nothing is returned: what was not asked for dies with the scope.
+      scope(() => { observe(see, () => this.decoder(block)); });
       const entries: [string, Traced][] = [];
       for (const [path, tensor] of seen) entries.push([path, { shape: tensor.shape, data: await tensor.toFloat32() }]);
       return new Map(entries);

@@ -19,6 +19,8 @@ export interface LoadOptions {
   /** Longest context to allow, in tokens; the model's own by default. */
   readonly contextLength?: number;
   readonly threads?: number;
+  /** Bytes that the weights may take; more is refused before any is read. */
+  readonly memory?: number;
   /** Hub branch, tag or commit. */
   readonly revision?: string;
   readonly onProgress?: (progress: (DownloadProgress & { phase: 'download' }) | (LoadProgress & { phase: 'load' })) => void;

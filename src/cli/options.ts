@@ -19,6 +19,13 @@ function range(least: number, most: number): string {
   return Number.isFinite(least) ? ` of at least ${least}` : '';
 }
 
+/** Bytes: `8GB`, `512MB`, `1.5e9`. */
+export function memorySize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmgt]?)b?$/i.exec(text.trim());
+  if (!match) throw new InvalidArgumentError('Expected a size such as 8GB or 512MB.');
+  return Number(match[1]) * 1000 ** ' kmgt'.indexOf(match[2].toLowerCase() || ' ');
+}
+
 /** Tokens of context; the longest published is 10,485,760. */
 export const contextLength = number({ least: 1, most: 2 ** 24, whole: true });
 

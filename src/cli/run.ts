@@ -8,7 +8,7 @@ import type { BackendName } from '../engine/backends.js';
 import { bytes } from './format.js';
 import { Exit, INTERRUPTED, printJson, UsageError, warn } from './io.js';
 import type { Io } from './io.js';
-import { contextLength, number, several } from './options.js';
+import { contextLength, memorySize, number, several } from './options.js';
 import { meter } from './progress.js';
 
 export interface RunOptions {
@@ -24,6 +24,7 @@ export interface RunOptions {
   readonly backend: BackendName | 'auto';
   readonly weights: WeightFormat;
   readonly threads?: number;
+  readonly memory?: number;
   readonly context?: number;
   readonly revision?: string;
   readonly chat?: true;
@@ -50,6 +51,7 @@ export function registerRun(program: Command, io: Io): void {
     .addOption(new Option('--backend <name>', 'what computes').choices(['auto', ...backendNames]).default('auto'))
     .addOption(new Option('--weights <format>', 'keep weights as they are stored, or requantise them while loading').choices(WEIGHTS).default('stored'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
+    .option('--memory <size>', 'refuse weights that take more than this, such as 8GB', memorySize)
     .option('--context <tokens>', "longest context (default: the model's own)", contextLength)
     .option('--revision <name>', 'hub branch, tag or commit')
     .option('--chat', "put the prompt through the model's chat template")
@@ -113,7 +115,7 @@ async function load(name: string, options: RunOptions, io: Io, signal: AbortSign
   const { loadModel } = await import('../index.js');
   const progress = meter(io);
   const loadOptions: LoadOptions = {
-    backend: options.backend, weights: options.weights, threads: options.threads, contextLength: options.context, revision: options.revision, signal,
+    backend: options.backend, weights: options.weights, threads: options.threads, memory: options.memory, contextLength: options.context, revision: options.revision, signal,
     onWarning: (message) => { progress.end(); warn(io, message); },
     onProgress: (p) => progress.show(p.phase === 'download'
       ? `downloading ${p.file}: ${share(p.loaded, p.total)}`

@@ -6,11 +6,11 @@ import { buildModel } from '../models/index.js';
 import type { Family } from '../models/index.js';
 import { observe, parameters } from '../nn/index.js';
 import type { Decoder } from '../nn/index.js';
-import { Device, PAGE_TOKENS, scope } from '../tensor/index.js';
+import { byteLength, Device, PAGE_TOKENS, scope } from '../tensor/index.js';
 import type { Backend, Tensor } from '../tensor/index.js';
 import { Runner } from './runner.js';
 import { StepBlock } from './step.js';
-import { bindConstants, bindWeights } from './weights.js';
+import { bindConstants, bindWeights, planBinding } from './weights.js';
 import type { BindOptions } from './weights.js';
 
 export interface EngineOptions extends BindOptions {
@@ -18,6 +18,8 @@ export interface EngineOptions extends BindOptions {
   readonly contextLength?: number;
   /** False runs every step anew instead of replaying recorded ones. */
   readonly replay?: boolean;
+  /** Bytes that the weights may take; more is refused before any is read. */
+  readonly memory?: number;
 }
 
 /** What `trace` saw of one value: its shape and numbers. */
@@ -38,7 +40,9 @@ export class Engine {
       const { family, hf, decoder } = buildModel(checkpoint.config, `${checkpoint.name}: config.json`);
       const context = contextLength(decoder, options);
       const scaleBlock = options.scaleBlock ?? fp8Block(checkpoint.config);
-      const { tensors, skipped } = await bindWeights(decoder, checkpoint.tensors, device, { ...options, scaleBlock });
+      const binding = { ...options, scaleBlock };
+      checkMemory(decoder, checkpoint, binding);
+      const { tensors, skipped } = await bindWeights(decoder, checkpoint.tensors, device, binding);
       return new Engine(family, decoder, device, new Runner(device, decoder, context, options.replay), tensors, skipped, hf.floats);
     } catch (error) {
       backend.dispose();
@@ -99,6 +103,13 @@ function unused(seen: ReadonlyMap<string, unknown>, path: string): string {
   let key = path;
   for (let n = 2; seen.has(key); n++) key = `${path}#${n}`;
   return key;
+}
+
+function checkMemory(decoder: Decoder, { name, tensors }: Checkpoint, options: EngineOptions): void {
+  if (options.memory === undefined) return;
+  const bytes = planBinding(decoder, tensors, options).targets.reduce((sum, { spec }) => sum + byteLength(spec), 0);
+  const gigabytes = (n: number) => `${(n / 1e9).toFixed(n < 1e8 ? 3 : 1)} GB`;
+  if (bytes > options.memory) throw new RangeError(`the weights of ${name} take ${gigabytes(bytes)}, more than the ${gigabytes(options.memory)} allowed; smaller weights (q8_0) or a smaller model would fit`);
 }
 
 function contextLength(decoder: Decoder, { contextLength: wanted }: EngineOptions): number {

@@ -143,6 +143,11 @@ describe('bad input gives one clear line:', () => {
   it('ids outside the vocabulary', async () => {
     expectFailure(await run(tinyModel({ firstAddedId: 300 }), '<|user|>'), /token id 302 is not in the vocabulary \(0 to 259\)/);
   });
+  it('weights that take more memory than allowed', async () => {
+    expectFailure(await run(tinyModel(), 'Hello', '--memory', '10kB'), /the weights of .* take 0\.\d+ GB, more than the 0\.000 GB allowed/);
+    expect((await run(tinyModel(), 'Hello', '--memory', '1GB', '--max-tokens', '1')).code).toBe(0);
+    expect((await run(tinyModel(), 'Hello', '--memory', 'much')).code).toBe(2);
+  });
   it('no tokenizer', async () => {
     expectFailure(await run(tinyModel({ tokenizer: false }), 'Hello'), /has no tokenizer/);
   });

@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander';
 import { registerCompare } from './compare.js';
 import { registerConvert } from './convert.js';
 import { registerDoctor } from './doctor.js';
+import { registerEval } from './eval.js';
 import { registerInspect } from './inspect.js';
 import { Exit, oneLine, processIo, UsageError } from './io.js';
 import type { Io } from './io.js';
@@ -45,7 +46,7 @@ function program(io: Io): Command {
       getOutHelpWidth: () => io.stdout.columns ?? 100,
       getErrHelpWidth: () => io.stderr.columns ?? 100,
     });
-  for (const register of [registerRun, registerInspect, registerCompare, registerConvert, registerDoctor]) register(lamella, io);
+  for (const register of [registerRun, registerInspect, registerCompare, registerConvert, registerEval, registerDoctor]) register(lamella, io);
   lamella.addHelpText('after', `
 A model is a directory in the hub's format, a .safetensors or .gguf file, a hub id (owner/name), a
 web address, or the name of a published release (qwen3-0.6b, gemma-3-27b, deepseek-v3, …).

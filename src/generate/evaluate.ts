@@ -38,18 +38,21 @@ export async function evaluate(runner: Runner, ids: readonly number[], options: 
   for (let start = 0; sums.tokens < total; start += window) {
     const part = ids.slice(start, start + window + 1);
     if (part.length < 2) break;
-    await evaluateWindow(runner, against, part.slice(0, total - sums.tokens + 1), sums, () => {
+    await evaluateWindow(runner, against, part.slice(0, total - sums.tokens + 1), sums, async () => {
+      // A backend that computes on this thread never waits: without a pause no key press would get through.
+      await new Promise((resolve) => { setTimeout(resolve, 0); });
       signal?.throwIfAborted();
       onProgress?.(sums.tokens, total);
     });
   }
+  if (!Number.isFinite(sums.nll)) throw new Error('the model produced no finite logits; its weights may hold NaN or infinite numbers');
   return {
     tokens: sums.tokens, meanNll: sums.nll / sums.tokens, perplexity: Math.exp(sums.nll / sums.tokens),
     ...(against ? { klDivergence: sums.kl / sums.tokens, sameTopToken: sums.same / sums.tokens } : {}),
   };
 }
 
-async function evaluateWindow(runner: Runner, against: Runner | undefined, ids: readonly number[], sums: { tokens: number; nll: number; kl: number; same: number }, tick: () => void): Promise<void> {
+async function evaluateWindow(runner: Runner, against: Runner | undefined, ids: readonly number[], sums: { tokens: number; nll: number; kl: number; same: number }, tick: () => Promise<void>): Promise<void> {
   const [sequence, other] = [runner.sequence(), against?.sequence()];
   try {
     for (let at = 0; at + 1 < ids.length; at += ROWS) {
@@ -66,7 +69,7 @@ async function evaluateWindow(runner: Runner, against: Runner | undefined, ids: 
         for (let i = 0; i < vocab; i++) sums.kl += Math.exp(theirs.values[i]) * (theirs.values[i] - own.values[i]);
         if (own.best === theirs.best) sums.same++;
       });
-      tick();
+      await tick();
     }
   } finally {
     sequence.dispose();

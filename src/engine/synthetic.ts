@@ -1,20 +1,42 @@
 // Weights of a published shape without a checkpoint: a repeating pattern of small numbers in the
 // wanted format. For speed and memory measurements; the text it produces means nothing.
 
+import { buildModel } from '../models/index.js';
+import { parameters } from '../nn/index.js';
 import type { Parameter } from '../nn/index.js';
 import { bf16Bits, byteLength, elementCount, empty, f16Bits, fromArray, Q8_0_BLOCK, Q8_0_BYTES } from '../tensor/index.js';
-import type { Device, DType, Spec, Tensor } from '../tensor/index.js';
+import type { Backend, Device, DType, Spec, Tensor } from '../tensor/index.js';
+import { Engine } from './engine.js';
+import type { EngineOptions } from './engine.js';
 
 export type SyntheticFormat = 'f32' | 'f16' | 'bf16' | 'q8_0';
 
 /** Bytes written at a time. */
 const CHUNK = 16 * 2 ** 20;
 
-/** A tensor for one parameter: matrices in `format`, vectors and routers in float32. */
-export function syntheticWeight({ shape, precise, init }: Parameter, device: Device, format: SyntheticFormat): Tensor {
-  if (shape.length < 2) return fromArray(device, shape, new Float32Array(elementCount(shape)).fill('constant' in init ? init.constant : 0));
+/** A model of a hub config with such weights. The backend is the engine's from here on, also on failure. */
+export async function syntheticEngine(config: unknown, backend: Backend, format: SyntheticFormat, options: EngineOptions = {}): Promise<Engine> {
+  try {
+    const { decoder } = buildModel(config);
+    await backend.reserve(parameters(decoder).reduce((sum, parameter) => sum + byteLength(syntheticSpec(parameter, format)), 0));
+    return Engine.create(config, backend, (parameter, device) => syntheticWeight(parameter, device, format), options);
+  } catch (error) {
+    backend.dispose();
+    throw error;
+  }
+}
+
+/** Matrices are in `format`, vectors and routers in float32. */
+export function syntheticSpec({ shape, precise }: Parameter, format: SyntheticFormat): Spec {
   const fits = format !== 'q8_0' || shape.at(-1)! % Q8_0_BLOCK === 0;
-  const spec: Spec = { shape, dtype: precise || !fits ? 'f32' : format };
+  return { shape, dtype: shape.length < 2 || precise || !fits ? 'f32' : format };
+}
+
+/** A tensor for one parameter. */
+export function syntheticWeight(parameter: Parameter, device: Device, format: SyntheticFormat): Tensor {
+  const { shape, init } = parameter;
+  if (shape.length < 2) return fromArray(device, shape, new Float32Array(elementCount(shape)).fill('constant' in init ? init.constant : 0));
+  const spec = syntheticSpec(parameter, format);
   const tensor = empty(device, spec);
   // Deviation 1 / sqrt(inputs) keeps activations near one through any depth.
   const unit = unitBytes(spec.dtype, 1 / Math.sqrt(shape.at(-1)!));

@@ -8,7 +8,7 @@ import { largest } from './sampler.js';
 export interface BenchmarkOptions {
   /** Prompt tokens. */
   readonly prompt?: number;
-  /** Tokens decoded after it, per sequence. */
+  /** Tokens decoded after it, per sequence; one more is decoded before them, which records the plan. */
   readonly generate?: number;
   /** Sequences decoded together. */
   readonly sequences?: number;
@@ -25,42 +25,74 @@ export interface BenchmarkResult {
   readonly decode: number;
 }
 
-/** Runs one warm-up token, then prefill and decode, once. */
-export async function benchmark(runner: Runner, { prompt = 512, generate = 64, sequences = 1, signal }: BenchmarkOptions = {}): Promise<BenchmarkResult> {
-  if (prompt + generate > runner.contextLength) throw new RangeError(`${prompt} + ${generate} tokens are more than the context of ${runner.contextLength}`);
-  const { vocab } = runner.decoder.frame;
-  const ids = Array.from({ length: prompt }, (_, i) => (i * 7919 + 11) % vocab);
-  const made: Sequence[] = [];
-  const start = async (): Promise<{ sequence: Sequence; next: number }> => {
-    const sequence = runner.sequence();
-    made.push(sequence);
-    let logits = new Float32Array(0);
-    for (let at = 0; at < prompt; at += PREFILL_CHUNK) {
-      signal?.throwIfAborted();
-      const tokens = ids.slice(at, at + PREFILL_CHUNK);
-      [logits] = await runner.step([{ sequence, tokens, logits: at + tokens.length < prompt ? 'none' : 'last' }]) as [Float32Array<ArrayBuffer>];
+/** A longer wait than this for a key press is felt. */
+const PAUSE_MS = 250;
+
+/**
+ * Adds up the time that steps take, choosing the next token included. In between it lets timers and
+ * signals through, uncounted: a backend that computes on this thread never waits for anything.
+ */
+class Clock {
+  private milliseconds = 0;
+  private paused = performance.now();
+
+  constructor(private readonly signal?: AbortSignal) {}
+
+  async time<T>(step: () => Promise<T>): Promise<T> {
+    this.signal?.throwIfAborted();
+    const start = performance.now();
+    const result = await step();
+    const end = performance.now();
+    this.milliseconds += end - start;
+    if (end - this.paused > PAUSE_MS) {
+      await new Promise((resolve) => { setTimeout(resolve, 0); });
+      this.paused = performance.now();
     }
-    return { sequence, next: largest(logits) };
-  };
-  try {
-    const before = performance.now();
-    const running = [await start()];
-    const prefill = (prompt / (performance.now() - before)) * 1000;
-    while (running.length < sequences) running.push(await start());
-    await advance(runner, running); // records the plan
-    const decodeStart = performance.now();
-    for (let i = 0; i < generate - 1; i++) {
-      signal?.throwIfAborted();
-      await advance(runner, running);
-    }
-    const decode = ((generate - 1) * sequences / (performance.now() - decodeStart)) * 1000;
-    return { promptTokens: prompt, generatedTokens: generate, sequences, prefill, decode };
-  } finally {
-    for (const sequence of made) sequence.dispose();
+    return result;
+  }
+
+  perSecond(count: number): number {
+    return (count / this.milliseconds) * 1000;
   }
 }
 
-async function advance(runner: Runner, running: { sequence: Sequence; next: number }[]): Promise<void> {
+interface Running { readonly sequence: Sequence; next: number }
+
+/** Runs a prefill and a decode, once. The first run of a process is slower: compilers are at work. */
+export async function benchmark(runner: Runner, { prompt = 512, generate = 64, sequences = 1, signal }: BenchmarkOptions = {}): Promise<BenchmarkResult> {
+  if (prompt + generate + 1 > runner.contextLength) throw new RangeError(`${prompt} + ${generate} + 1 tokens are more than the context of ${runner.contextLength}`);
+  const { vocab } = runner.decoder.frame;
+  const ids = Array.from({ length: prompt }, (_, i) => (i * 7919 + 11) % vocab);
+  const running: Running[] = [];
+  const prefillClock = new Clock(signal);
+  const decodeClock = new Clock(signal);
+  try {
+    while (running.length < sequences) {
+      const each = { sequence: runner.sequence(), next: 0 };
+      running.push(each);
+      await prefill(runner, each, ids, running.length === 1 ? prefillClock : new Clock(signal));
+    }
+    await advance(runner, running);
+    for (let i = 0; i < generate; i++) await decodeClock.time(() => advance(runner, running));
+  } finally {
+    for (const { sequence } of running) sequence.dispose();
+  }
+  return { promptTokens: prompt, generatedTokens: generate, sequences, prefill: prefillClock.perSecond(prompt), decode: decodeClock.perSecond(generate * sequences) };
+}
+
+async function prefill(runner: Runner, each: Running, ids: readonly number[], clock: Clock): Promise<void> {
+  const { sequence } = each;
+  for (let at = 0; at < ids.length; at += PREFILL_CHUNK) {
+    const tokens = ids.slice(at, at + PREFILL_CHUNK);
+    const isLast = at + tokens.length === ids.length;
+    await clock.time(async () => {
+      const [logits] = await runner.step([{ sequence, tokens, logits: isLast ? 'last' : 'none' }]);
+      if (isLast) each.next = largest(logits);
+    });
+  }
+}
+
+async function advance(runner: Runner, running: readonly Running[]): Promise<void> {
   const logits = await runner.step(running.map(({ sequence, next }) => ({ sequence, tokens: [next] })));
   running.forEach((each, i) => { each.next = largest(logits[i]); });
 }

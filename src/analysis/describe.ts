@@ -10,9 +10,12 @@ import { byteLength, elementCount } from '../tensor/index.js';
 import type { Spec } from '../tensor/index.js';
 import { costOf, execution } from './execute.js';
 import type { PassCost } from './execute.js';
+import { bytesByFormat } from './formats.js';
+import type { FormatBytes, KvPrecision, WeightFormat } from './formats.js';
 import { describeLayers, ropeRules } from './layers.js';
 import type { LayerDescription } from './layers.js';
-import { kvBytes } from './memory.js';
+import { kvBytes, kvKinds } from './memory.js';
+import type { KvKind } from './memory.js';
 import { countParameters } from './parameters.js';
 import type { PartName, ParameterCount } from './parameters.js';
 import { openSource } from './source.js';
@@ -38,6 +41,8 @@ export interface Description {
   };
   /** Bytes of the weights: as the checkpoint binds them, in bf16 without one. */
   readonly weightBytes: number;
+  /** All weights in each format, and how many parameters it quantises. */
+  readonly weightFormats: Readonly<Record<WeightFormat, FormatBytes>>;
   /** bf16, before any window takes effect. */
   readonly kvBytesPerToken: number;
   /** Longest context the model was made for, in tokens. */
@@ -54,6 +59,8 @@ export interface Description {
   /** bf16 bytes that one sequence keeps at `context` and at the longest context, windows taken into account. */
   readonly kvAtContext: number;
   readonly kvAtContextLength: number;
+  /** The cache of one sequence by kind of layer and precision, at `context`. */
+  readonly kvByKind: readonly KvKind[];
   /** One token for each of `batch` sequences of `context` tokens. */
   readonly decode: PassCost;
   /** The first `context` tokens of one sequence, logits for the last. */
@@ -61,8 +68,8 @@ export interface Description {
   readonly layers: readonly LayerDescription[];
   /** Stored and not used, by name. */
   readonly skippedTensors: readonly string[];
-  /** bf16 bytes that one sequence of `context` tokens keeps. */
-  kvBytes(context: number): number;
+  /** Bytes that one sequence of `context` tokens keeps, in bf16 unless told. */
+  kvBytes(context: number, precision?: KvPrecision): number;
 }
 
 const DEFAULT_CONTEXT = 8192;
@@ -106,11 +113,12 @@ function describeModel(config: unknown, options: ModelOptions): Description {
       stored: options.tensors ? storedElements(options.tensors) : null, byPart: byPart(counts),
     },
     weightBytes: sum(counts, ({ parameter }) => byteLength(bound.get(parameter) ?? { shape: parameter.shape, dtype: 'bf16' })),
+    weightFormats: bytesByFormat(counts),
     kvBytesPerToken: sum(layers, (layer) => layer.kvBytesPerToken), contextLength: frame.context, vocabularySize: frame.vocab,
     hiddenSize: frame.dim, learnedPositions: frame.positions ?? null, tiedHead: frame.tied, context, batch,
-    kvAtContext: kvBytes(layers, context), kvAtContextLength: kvBytes(layers, frame.context),
+    kvAtContext: kvBytes(layers, context), kvAtContextLength: kvBytes(layers, frame.context), kvByKind: kvKinds(layers, context),
     decode: passes.decode, prefill: passes.prefill, layers, skippedTensors: binding?.skipped ?? [],
-    kvBytes: (tokens) => kvBytes(layers, tokens),
+    kvBytes: (tokens, precision) => kvBytes(layers, tokens, precision),
   };
 }
 

@@ -94,6 +94,8 @@ export interface PassCost {
   readonly flops: { readonly total: number; readonly matrices: number; readonly attention: number; readonly other: number };
   readonly bytesRead: number;
   readonly bytesWritten: number;
+  /** Operations per byte moved: what a machine's FLOP/s over its bytes per second is compared with. */
+  readonly intensity: number;
 }
 
 const MATRIX_OPS = new Set(['linear', 'expert_linear', 'head_linear', 'matmul']);
@@ -117,7 +119,7 @@ export function costOf({ calls }: Pass, context: number, batch = 1): PassCost {
     bytesRead += cost.bytesRead;
     bytesWritten += cost.bytesWritten;
   }
-  return { flops, bytesRead, bytesWritten };
+  return { flops, bytesRead, bytesWritten, intensity: flops.total / (bytesRead + bytesWritten) };
 }
 
 function callCost({ op, inputs, attrs }: Call, contextLength: number, times: number): Cost {

@@ -1,7 +1,8 @@
 // Stored bytes as float32 numbers, and the question whether they are all finite. Types are spelled
 // as safetensors spells them. Block formats (GGUF) and FP8 scales are not decoded here.
 
-import { F8_E4M3_TABLE, f16Table, f32FromBits, Q8_0_BYTES } from '../tensor/dtype.js';
+import { BLOCKS, F8_E4M3_TABLE, f16Table, f32FromBits, isBlockType } from '../tensor/dtype.js';
+import type { Block } from '../tensor/dtype.js';
 import { CheckpointError, quoted } from './error.js';
 
 type NumberArray = { readonly length: number; readonly [index: number]: number | bigint };
@@ -106,14 +107,15 @@ const FINITE_TESTS: ReadonlyMap<string, FiniteTest> = new Map([
 export function hasNonFinite(dtype: string, bytes: Uint8Array): boolean {
   const test = FINITE_TESTS.get(dtype);
   if (test) return wordsNonFinite(bytes, test);
-  if (dtype === 'Q8_0') return blocksNonFinite(bytes);
+  const block = dtype.toLowerCase();
+  if (isBlockType(block)) return blocksNonFinite(BLOCKS[block], bytes);
   if (/^([IU]\d+|BOOL)$/.test(dtype)) return false;
   return toFloat32Exact(dtype, bytes).some((value) => !Number.isFinite(value));
 }
 
-/** A block of GGUF's Q8_0 begins with an f16 scale, and integers follow. */
-function blocksNonFinite(bytes: Uint8Array): boolean {
-  for (let at = 1; at < bytes.length; at += Q8_0_BYTES) if ((bytes[at] & 0x7c) === 0x7c) return true;
+/** A block's numbers are its f16 scales times integers. */
+function blocksNonFinite({ bytes: size, scales }: Block, bytes: Uint8Array): boolean {
+  for (const scale of scales) for (let at = scale + 1; at < bytes.length; at += size) if ((bytes[at] & 0x7c) === 0x7c) return true;
   return false;
 }
 

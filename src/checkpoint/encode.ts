@@ -1,18 +1,21 @@
 // Float32 numbers as stored bytes: what requantising while loading, and saving, write.
-// q8_0 follows ggml: per 32 numbers of a row one f16 scale, max |x| / 127, and rounded int8.
+// q8_0 follows ggml: per 32 numbers of a row one f16 scale, max |x| / 127, and rounded int8; q4_0 is in
+// `gguf/quantise.ts`.
 
 import { bf16Bits, f16Bits, Q8_0_BLOCK, Q8_0_BYTES } from '../tensor/dtype.js';
 import { CheckpointError } from './error.js';
+import { quantiseQ4 } from './gguf/quantise.js';
 
-export type EncodedType = 'f32' | 'f16' | 'bf16' | 'q8_0';
+export type EncodedType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0';
 
-/** Encodes numbers; for q8_0 their count must be a multiple of 32, and so must every row's. */
+/** Encodes numbers; for q8_0 and q4_0 their count must be a multiple of 32, and so must every row's. */
 export function encodeFloat32(type: EncodedType, values: Float32Array): Uint8Array {
   switch (type) {
     case 'f32': return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice();
     case 'f16': return halves(values, f16Bits, f16OfOrdinary);
     case 'bf16': return halves(values, bf16Bits, bf16OfOrdinary);
     case 'q8_0': return quantiseQ8(values);
+    case 'q4_0': return quantiseQ4(values);
     default: return type satisfies never;
   }
 }

@@ -1,11 +1,16 @@
 // Element types: how many bytes a tensor takes, and how stored bytes become float32 numbers.
 //
 // A weight keeps its storage type until a kernel reads it. Types with one number per element are
-// `f32 f16 bf16 i32 f8_e4m3`; `q8_0` packs 32 numbers of a row into a block (GGUF's layout: an
-// f16 scale, then 32 int8). `f8_e4m3` may carry float32 scales per block of rows and columns:
+// `f32 f16 bf16 i32 f8_e4m3`; `q8_0 q4_0 q4_k q6_k` pack 32 or 256 numbers of a row into a block
+// (GGUF's layouts: `blocks.ts`). `f8_e4m3` may carry float32 scales per block of rows and columns:
 // then `Spec.scaleBlock` is set and the scales follow the bytes in the same buffer.
 
-export type DType = 'f32' | 'f16' | 'bf16' | 'i32' | 'f8_e4m3' | 'q8_0';
+import { BLOCKS, isBlockType } from './blocks.js';
+import type { BlockType } from './blocks.js';
+
+export * from './blocks.js';
+
+export type DType = 'f32' | 'f16' | 'bf16' | 'i32' | 'f8_e4m3' | BlockType;
 
 /** Shape and element type of a tensor. Tensors are contiguous, last axis fastest. */
 export interface Spec {
@@ -15,9 +20,9 @@ export interface Spec {
   readonly scaleBlock?: readonly [rows: number, columns: number];
 }
 
-/** Weights per quantised block and bytes per block. */
-export const Q8_0_BLOCK = 32;
-export const Q8_0_BYTES = 34;
+/** Numbers per q8_0 block and bytes per block. */
+export const Q8_0_BLOCK = BLOCKS.q8_0.values;
+export const Q8_0_BYTES = BLOCKS.q8_0.bytes;
 
 const BYTES_PER_ELEMENT = { f32: 4, f16: 2, bf16: 2, i32: 4, f8_e4m3: 1 } as const;
 
@@ -30,12 +35,12 @@ export function elementCount(shape: readonly number[]): number {
 /** Bytes of the elements alone, without FP8 scales. */
 export function elementBytes(spec: Spec): number {
   const count = elementCount(spec.shape);
-  if (spec.dtype !== 'q8_0') return count * BYTES_PER_ELEMENT[spec.dtype];
-  const row = spec.shape.at(-1) ?? 0;
-  if (row % Q8_0_BLOCK !== 0) {
-    throw new RangeError(`q8_0 needs rows of a multiple of ${Q8_0_BLOCK} numbers, got shape [${spec.shape.join(', ')}]`);
+  if (!isBlockType(spec.dtype)) return count * BYTES_PER_ELEMENT[spec.dtype];
+  const { values, bytes } = BLOCKS[spec.dtype];
+  if ((spec.shape.at(-1) ?? 0) % values !== 0) {
+    throw new RangeError(`${spec.dtype} needs rows of a multiple of ${values} numbers, got shape [${spec.shape.join(', ')}]`);
   }
-  return (count / Q8_0_BLOCK) * Q8_0_BYTES;
+  return (count / values) * bytes;
 }
 
 /** The scale table behind FP8 elements: each matrix (the last two axes) has its own rows x columns. */

@@ -2,8 +2,9 @@
 // Slow and exact on purpose: stored formats are decoded a row at a time.
 
 import {
-  byteLength, elementCount, F8_E4M3_TABLE, f16Table, Q8_0_BLOCK, Q8_0_BYTES, scaleGrid, scaleOffset,
+  BLOCKS, byteLength, elementCount, F8_E4M3_TABLE, f16Table, scaleGrid, scaleOffset,
 } from './dtype.js';
+import type { Block } from './dtype.js';
 import type { Spec } from './dtype.js';
 
 export class View {
@@ -71,7 +72,7 @@ export function decodeRow(spec: Spec, bytes: Uint8Array, index: number, out: Flo
       return;
     }
     case 'f8_e4m3': return decodeF8Row(spec, bytes, at, index, out);
-    case 'q8_0': return decodeQ8Row(n, at, index, out);
+    case 'q8_0': case 'q4_0': case 'q4_k': case 'q6_k': return decodeBlocks(BLOCKS[spec.dtype], n, bytes, index, out);
     default: spec.dtype satisfies never;
   }
 }
@@ -95,14 +96,10 @@ function decodeF8Row(spec: Spec, bytes: Uint8Array, at: DataView, index: number,
   for (let i = 0; i < n; i++) out[i] *= at.getFloat32(base + Math.floor(i / blockColumns) * 4, true);
 }
 
-function decodeQ8Row(n: number, at: DataView, index: number, out: Float32Array): void {
-  const table = f16Table();
-  const blocks = n / Q8_0_BLOCK;
-  for (let b = 0; b < blocks; b++) {
-    const base = (index * blocks + b) * Q8_0_BYTES;
-    const scale = table[at.getUint16(base, true)];
-    for (let i = 0; i < Q8_0_BLOCK; i++) out[b * Q8_0_BLOCK + i] = scale * at.getInt8(base + 2 + i);
-  }
+function decodeBlocks({ values, bytes: size, decode }: Block, n: number, bytes: Uint8Array, index: number, out: Float32Array): void {
+  const half = f16Table();
+  const blocks = n / values;
+  for (let b = 0; b < blocks; b++) decode(bytes, (index * blocks + b) * size, out, b * values, half);
 }
 
 /** Bytes of `spec` must be there; one message for every backend. */

@@ -68,14 +68,14 @@ describe('hasNonFinite', () => {
     }
   });
 
-  it('looks at the scale of every Q8_0 block, and at nothing else', () => {
-    const stored = new Uint8Array(34 * 3).fill(0xff);
-    for (let block = 0; block < 3; block++) stored.set([0x00, 0x3c], 34 * block);
-    expect(hasNonFinite('Q8_0', stored)).toBe(false);
-    for (const scale of [0x7c00, 0xfc00, 0x7e01]) {
+  it.each([['Q8_0', 34, [0]], ['Q4_0', 18, [0]], ['Q4_K', 144, [0, 2]], ['Q6_K', 210, [208]]] as const)('looks at the scales of every %s block, and at nothing else', (type, size, places) => {
+    const stored = new Uint8Array(size * 3).fill(0xff);
+    for (let block = 0; block < 3; block++) for (const place of places) stored.set([0x00, 0x3c], size * block + place);
+    expect(hasNonFinite(type, stored)).toBe(false);
+    for (const scale of [0x7c00, 0xfc00, 0x7e01]) for (const place of places) {
       const damaged = stored.slice();
-      damaged.set([scale & 255, scale >> 8], 68);
-      expect(hasNonFinite('Q8_0', damaged)).toBe(true);
+      damaged.set([scale & 255, scale >> 8], 2 * size + place);
+      expect(hasNonFinite(type, damaged)).toBe(true);
     }
   });
 

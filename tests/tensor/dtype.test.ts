@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { encodeFloat32 } from '../../src/checkpoint/encode.js';
-import { bf16Bits, byteLength, decodeRow, elementBytes, F8_E4M3_TABLE, f16Bits, f16Table, f32FromBits, scaleOffset, View } from '../../src/tensor/index.js';
+import { bf16Bits, byteLength, decodeRow, elementBytes, fitsBlocks, F8_E4M3_TABLE, f16Bits, f16Table, f32FromBits, scaleOffset, View } from '../../src/tensor/index.js';
 import type { Spec } from '../../src/tensor/index.js';
 import { noise, relativeError } from '../support.js';
 
@@ -50,7 +50,7 @@ describe('rows', () => {
     for (let r = 0; r < 6; r++) decodeRow(spec, bytes, r, out.subarray(r * 64, (r + 1) * 64));
     return out;
   };
-  for (const [dtype, step] of [['f32', 0], ['f16', 2 ** -11], ['bf16', 2 ** -8], ['q8_0', 0.51 / 127]] as const) {
+  for (const [dtype, step] of [['f32', 0], ['f16', 2 ** -11], ['bf16', 2 ** -8], ['q8_0', 0.51 / 127], ['q4_0', 1.002 / 8]] as const) {
     it(`of ${dtype} decode to what was encoded`, () => {
       const spec: Spec = { shape: [2, 3, 64], dtype };
       const bytes = encodeFloat32(dtype, values);
@@ -71,7 +71,38 @@ describe('rows', () => {
     expect([0, 1, 2, 3, 4, 5].map((r) => [got[r * 64], got[r * 64 + 47], got[r * 64 + 48]])).toEqual([[1, 1, 2], [1, 1, 2], [3, 3, 4], [5, 5, 6], [5, 5, 6], [7, 7, 8]]);
     expect(byteLength(spec)).toBe(6 * 64 + 8 * 4);
   });
-  it('of q8_0 must be whole blocks', () => {
-    expect(() => elementBytes({ shape: [4, 33], dtype: 'q8_0' })).toThrow('q8_0 needs rows of a multiple of 32 numbers, got shape [4, 33]');
+  for (const [dtype, values] of [['q8_0', 32], ['q4_0', 32], ['q4_k', 256], ['q6_k', 256]] as const) it(`of ${dtype} must be whole blocks`, () => {
+    expect(() => elementBytes({ shape: [4, values + 1], dtype })).toThrow(`${dtype} needs rows of a multiple of ${values} numbers, got shape [4, ${values + 1}]`);
+    expect([fitsBlocks(dtype, 2 * values), fitsBlocks(dtype, values / 2), fitsBlocks('f16', values / 2)]).toEqual([true, false, true]);
+  });
+  it('of q4_0 are steps around 8, the low halves of bytes first', () => {
+    const bytes = new Uint8Array(18).fill(0x88);
+    bytes.set([0x00, 0x38, 0xf0], 0); // half a unit a step; numbers 0 and 16
+    bytes[17] = 0x19; // numbers 15 and 31
+    const out = new Float32Array(32);
+    decodeRow({ shape: [1, 32], dtype: 'q4_0' }, bytes, 0, out);
+    expect([out[0], out[1], out[15], out[16], out[31]]).toEqual([-4, 0, 0.5, 3.5, -3.5]);
+  });
+  it('of q4_k have a scale and a minimum for every 32 numbers', () => {
+    const bytes = new Uint8Array(144);
+    bytes.set([0x00, 0x3c, 0x00, 0x38]); // 1 and a half
+    bytes.set([0xc1, 0, 0, 0, 0x42, 0, 0, 0, 0x35], 4); // run 0: 1, 2; run 4: 5 + 48, 3 + 16
+    bytes.fill(0x21, 16, 48); // runs 0 and 1
+    bytes.fill(0x02, 80, 112); // run 4: twos
+    const out = new Float32Array(256);
+    decodeRow({ shape: [256], dtype: 'q4_k' }, bytes, 0, out);
+    expect([out[0], out[31], out[32], out[128], out[160]]).toEqual([1 - 1, 1 - 1, 0, 2 * 53 - 19 / 2, 0]);
+  });
+  it('of q6_k have a signed scale for every 16 numbers', () => {
+    const bytes = new Uint8Array(210);
+    bytes.set([0x00, 0x3c], 208);
+    bytes[192] = 2;
+    bytes[193] = 0xff; // -1
+    bytes[0] = 0x05;
+    bytes[16] = 0x0f;
+    bytes[128] = 0x03;
+    const out = new Float32Array(256);
+    decodeRow({ shape: [256], dtype: 'q6_k' }, bytes, 0, out);
+    expect([out[0], out[1], out[16], out[17], Math.abs(out[32])]).toEqual([2 * (5 + 48 - 32), -64, -(15 - 32), 32, 0]);
   });
 });

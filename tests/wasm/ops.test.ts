@@ -4,7 +4,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lowerings } from '../../src/backends/wasm/lower/index.js';
 import type { WasmBackend } from '../../src/backends/wasm/index.js';
-import type { Spec } from '../../src/tensor/index.js';
+import { BLOCKS, fitsBlocks, isBlockType } from '../../src/tensor/index.js';
+import type { BlockType, Spec } from '../../src/tensor/index.js';
 import { opCases } from '../ops/cases.js';
 import { relativeError } from '../support.js';
 import { bytesOf, computed, expected, floats, ints, stored, wasm } from './support.js';
@@ -36,23 +37,24 @@ const elementwise: Case[] = [
 /** The formats that a matrix of this shape can have. */
 function formats(shape: readonly number[]): Spec[] {
   const any: Spec[] = [{ shape, dtype: 'f32' }, { shape, dtype: 'f16' }, { shape, dtype: 'bf16' }, { shape, dtype: 'f8_e4m3' }, { shape, dtype: 'f8_e4m3', scaleBlock: [16, 24] }];
-  return shape.at(-1)! % 32 === 0 ? [...any, { shape, dtype: 'q8_0' }] : any;
+  const blocks = (Object.keys(BLOCKS) as BlockType[]).filter((dtype) => fitsBlocks(dtype, shape.at(-1)!));
+  return [...any, ...blocks.map((dtype): Spec => ({ shape, dtype }))];
 }
 const named = (spec: Spec): string => `${spec.dtype}${spec.scaleBlock ? ' scaled' : ''} [${spec.shape.join(', ')}]`;
-/** Q8_0 products round activations to 16 bits. */
-const tolerance = ({ dtype }: Spec): number => (dtype === 'q8_0' ? 1e-4 : 1e-5);
+/** Products of block formats round activations to 15 or 16 bits. */
+const tolerance = ({ dtype }: Spec): number => (isBlockType(dtype) ? 1e-4 : 1e-5);
 
-const matrices: Case[] = [[43, 96], [16, 64], [19, 35], [3, 32]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+const matrices: Case[] = [[43, 96], [16, 64], [19, 35], [3, 32], [27, 512], [12, 256]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
   ...[1, 2, 5, 70].map((tokens): Case => ({ op: 'linear', inputs: [floats([tokens, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `${tokens} tokens, ${named(spec)}`, tolerance: tolerance(spec) })),
   { op: 'take_rows', inputs: [stored(spec, 2), ints([5], [2, -1, 0, shape[0] - 1, 1])], note: named(spec) },
 ]));
 
-const experts: Case[] = [[5, 11, 64], [5, 9, 35]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+const experts: Case[] = [[5, 11, 64], [5, 9, 35], [5, 11, 256]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
   { op: 'expert_linear', inputs: [floats([3, shape[2]]), stored(spec, 2), ints([3, 2], [0, 4, 2, 2, 1, 3])], note: `one row for all, ${named(spec)}`, tolerance: tolerance(spec) },
   { op: 'expert_linear', inputs: [floats([80, 2, shape[2]]), stored(spec, 2), ints([80, 2], Array.from({ length: 160 }, (_, i) => (i % 3 ? 2 : i % 5)))], note: `a full panel, ${named(spec)}`, tolerance: tolerance(spec) },
 ]));
 
-const heads: Case[] = [[30, 64], [30, 21]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+const heads: Case[] = [[30, 64], [30, 21], [30, 256]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
   { op: 'head_linear', inputs: [floats([4, 3, shape[1]]), stored(spec, 2)], attrs: { start: 6, rows: 4, transposed: false }, note: named(spec) },
   { op: 'head_linear', inputs: [floats([4, 3, 4]), stored(spec, 2)], attrs: { start: 1, rows: 4, transposed: true }, note: `transposed, ${named(spec)}` },
 ]));

@@ -4,8 +4,9 @@
 import { createBackend } from '../../src/backends/wasm/index.js';
 import type { WasmBackend, WasmOptions } from '../../src/backends/wasm/index.js';
 import { encodeFloat32 } from '../../src/checkpoint/encode.js';
-import { byteLength, elementBytes, elementCount, getOp, scaleGrid, scaleOffset, View } from '../../src/tensor/index.js';
-import type { Attrs, Call, Spec } from '../../src/tensor/index.js';
+import type { EncodedType } from '../../src/checkpoint/encode.js';
+import { BLOCKS, byteLength, elementBytes, elementCount, f16Bits, getOp, scaleGrid, scaleOffset, View } from '../../src/tensor/index.js';
+import type { Attrs, BlockType, Call, Spec } from '../../src/tensor/index.js';
 import { buildWasm, cacheFolder } from '../../scripts/build-wasm.mjs';
 import { noise } from '../support.js';
 
@@ -28,8 +29,9 @@ export function ints(shape: readonly number[], values: readonly number[]): Bytes
 
 /** Noise in a stored format; FP8 bytes avoid the two NaNs, and scales are positive. */
 export function stored(spec: Spec, seed = 1): Bytes {
+  if (spec.dtype === 'q4_k' || spec.dtype === 'q6_k') return { spec, bytes: blocks(spec, spec.dtype, seed) };
   const values = noise(elementCount(spec.shape), seed);
-  if (spec.dtype !== 'f8_e4m3') return { spec, bytes: encodeFloat32(spec.dtype as 'f32' | 'f16' | 'bf16' | 'q8_0', values) };
+  if (spec.dtype !== 'f8_e4m3') return { spec, bytes: encodeFloat32(spec.dtype as EncodedType, values) };
   const bytes = new Uint8Array(byteLength(spec));
   bytes.set(Uint8Array.from(values, (x) => Math.floor(Math.abs(x) * 100) | (x < 0 ? 0x80 : 0)));
   if (scaleGrid(spec)) {
@@ -37,6 +39,16 @@ export function stored(spec: Spec, seed = 1): Bytes {
     scales.set(noise(scales.length, seed + 1).map((x) => 0.02 + Math.abs(x) / 50));
   } else if (bytes.length !== elementBytes(spec)) throw new Error('unexpected padding');
   return { spec, bytes };
+}
+
+/** Blocks of random bytes, the extreme ones among them, with small f16 scales of both signs. */
+function blocks(spec: Spec, dtype: BlockType, seed: number): Uint8Array {
+  const { bytes: size, scales } = BLOCKS[dtype];
+  const random = noise(byteLength(spec), seed);
+  const out = Uint8Array.from(random, (x, i) => (i % 97 === 0 ? 255 : i % 89 === 0 ? 0 : Math.floor(Math.abs(x) * 1e6)));
+  const view = new DataView(out.buffer);
+  for (let at = 0; at < out.length; at += size) for (const scale of scales) view.setUint16(at + scale, f16Bits(random[at + scale] / 1000), true);
+  return out;
 }
 
 export const bytesOf = (array: Float32Array | Int32Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

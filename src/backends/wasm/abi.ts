@@ -3,7 +3,7 @@
 // share, because both compile this file.
 
 export enum Kernel {
-  copy, pack_q8, unpack_q8,
+  copy, pack, unpack,
   add, mul, scale, silu, gelu_tanh, sigmoid, silu_mul,
   rms_norm, add_rms_norm, layer_norm, softmax, normalize_sum,
   linear, expert_linear, head_linear, take_rows,
@@ -11,8 +11,10 @@ export enum Kernel {
   rope_table, rope, temperature, kv_append, paged_attention,
 }
 
-/** How the numbers of a weight lie in memory. `q8_packed`: see quantized.ts. */
-export enum Format { f32, f16, bf16, f8, q8, q8_packed }
+/** How the numbers of a weight lie in memory. Packed: four rows interleaved, see quantized.ts and blocks.ts. */
+export enum Format { f32, f16, bf16, f8, q8, q4, q4k, q6k, q8_packed, q4_packed, q4k_packed, q6k_packed }
+/** From a block format to its packed form. */
+export const PACKED = 4;
 
 /** How threads share a record: by rows, by column units, or every thread does all of it. */
 export enum Split { rows, units, whole }
@@ -56,7 +58,12 @@ export const MOST_THREADS = 64;
 export const PANEL_ROWS = 64;
 /** Bytes at the head of a thread's scratch: addresses of a panel's input and output rows. */
 export const PANEL_TABLES = 512;
+/** Bytes of four rows of 32 numbers that block formats are decoded to: 128 int16, 4 scales and 4 minima (float32). */
+export const DECODED_BYTES = 288;
 /** Positions that attention takes at a time: a page. */
 export const PAGE_TOKENS = 64;
 /** Query heads that share one pass over keys and values. */
 export const HEADS_AT_ONCE = 4;
+/** Rows (tokens x query heads) that attention over consecutive tokens takes at a time, and heads among them. */
+export const TILE_ROWS = 32;
+export const TILE_HEADS = 8;

@@ -16,7 +16,7 @@ import type { Schedule } from './schedule.js';
 import type { Job, Outcome, Stream } from './stream.js';
 import type { Packing, Slot, SlotCall, Task } from './task.js';
 
-/** How a plan's records expect each Q8_0 matrix to lie. */
+/** How a plan's records expect each matrix of a block format to lie. */
 export type Layouts = ReadonlyMap<Slot, Packing | undefined>;
 
 /** The layouts that a list of calls needs, all at once: packed where any of them multiplies. */

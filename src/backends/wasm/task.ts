@@ -1,19 +1,19 @@
 // A task is one record before it is known which thread does what and where its operands lie:
 // a kernel, its operands, its numbers, and the ways in which threads can share it.
 
-import type { Call, Spec } from '../../tensor/index.js';
+import type { BlockType, Call, Spec } from '../../tensor/index.js';
 import type { Kernel } from './abi.js';
 
 /** A buffer: how large, where (once it is needed), and how its bytes are arranged. */
 export interface Slot {
   readonly bytes: number;
   address?: number;
-  /** A Q8_0 matrix whose rows were interleaved by four (kernels/quantized.ts): its extents. */
+  /** A matrix of a block format whose rows were interleaved by four (kernels/blocks.ts): what it is. */
   packed?: Packing;
   poison?: Error;
 }
 
-export interface Packing { readonly rows: number; readonly columns: number }
+export interface Packing { readonly dtype: BlockType; readonly rows: number; readonly columns: number }
 
 export interface Ref { readonly slot: Slot; readonly spec: Spec }
 

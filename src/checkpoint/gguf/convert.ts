@@ -11,7 +11,6 @@ import { ARCHITECTURES, experts } from './architectures.js';
 import type { Architecture } from './architectures.js';
 import { dequantize } from './dequantize.js';
 import { HubConfig } from './facts.js';
-import { quantiseQ4 } from './quantise.js';
 import { llama3Divisors } from './rope-freqs.js';
 import { columnsOf, encodedRows } from './rows.js';
 import type { Rows } from './rows.js';
@@ -139,7 +138,7 @@ function writable(name: string, rows: Rows, format: GgufFormat): WritableTensor 
   // Rows that are not whole blocks stay f16, as llama.cpp's quantiser does it.
   const fits = columnsOf(rows) % FORMATS[upper].values === 0;
   const type: GgufFormat = fits ? format : 'f16';
-  const encode = (values: Float32Array): Uint8Array => (type === 'q4_0' ? quantiseQ4(values) : encodeFloat32(type, values));
+  const encode = (values: Float32Array): Uint8Array => encodeFloat32(type, values);
   const dtype = fits ? upper : 'F16';
   return { name, dtype, shape: rows.shape, data: () => encodedRows(rows, dtype, encode) };
 }

@@ -1,12 +1,13 @@
 // Blocks of GGUF's tensor types as float32 numbers. Each value is the exact product that the format
 // defines, rounded to float32 once, so results equal ggml's to the last bit.
-// The formats themselves are ggml's (ggml-common.h): 32-value blocks below, 256-value K blocks in
-// `k-quants.ts`, codebook types in `i-quants.ts`.
+// The formats themselves are ggml's (ggml-common.h): those that tensors can keep in `blocks.ts` of the
+// tensor room, other 32-value blocks below, 256-value K blocks in `k-quants.ts`, codebook types in
+// `i-quants.ts`.
 
-import { f16Table } from '../../tensor/dtype.js';
+import { BLOCKS, f16Table } from '../../tensor/dtype.js';
 import { toFloat32 } from '../decode.js';
 import { CheckpointError } from '../error.js';
-import { halfAt, signed, wordAt } from './block.js';
+import { halfAt, wordAt } from './block.js';
 import type { BlockDecoder } from './block.js';
 import { I_QUANTS, IQ4_VALUES } from './i-quants.js';
 import { K_QUANTS } from './k-quants.js';
@@ -20,12 +21,6 @@ function nibbles(bytes: Uint8Array, at: number, out: Float32Array, o: number, va
     out[o + 16 + i] = value(bytes[at + i] >> 4, i + 16);
   }
 }
-
-/** f16 scale; 4-bit values around 8. */
-const q4_0: BlockDecoder = (bytes, at, out, o, half) => {
-  const d = halfAt(bytes, at, half);
-  nibbles(bytes, at + 2, out, o, (q) => d * (q - 8));
-};
 
 /** f16 scale and minimum; 4-bit values. */
 const q4_1: BlockDecoder = (bytes, at, out, o, half) => {
@@ -45,12 +40,6 @@ const q5_1: BlockDecoder = (bytes, at, out, o, half) => {
   nibbles(bytes, at + 8, out, o, (q, i) => d * (q | (((fifth >>> i) & 1) << 4)) + m);
 };
 
-/** f16 scale; int8 values. */
-const q8_0: BlockDecoder = (bytes, at, out, o, half) => {
-  const d = halfAt(bytes, at, half);
-  for (let i = 0; i < 32; i++) out[o + i] = d * signed(bytes[at + 2 + i]);
-};
-
 /** f16 scale; 4-bit places in a table of 16 unevenly spaced values. */
 const iq4_nl: BlockDecoder = (bytes, at, out, o, half) => {
   const d = halfAt(bytes, at, half);
@@ -67,7 +56,7 @@ const mxfp4: BlockDecoder = (bytes, at, out, o) => {
 };
 
 const DECODERS: Readonly<Partial<Record<GgufType, BlockDecoder>>> = {
-  Q4_0: q4_0, Q4_1: q4_1, Q5_0: q5_0, Q5_1: q5_1, Q8_0: q8_0, IQ4_NL: iq4_nl, MXFP4: mxfp4, ...K_QUANTS, ...I_QUANTS,
+  Q4_0: BLOCKS.q4_0.decode, Q4_1: q4_1, Q5_0: q5_0, Q5_1: q5_1, Q8_0: BLOCKS.q8_0.decode, IQ4_NL: iq4_nl, MXFP4: mxfp4, ...K_QUANTS, ...I_QUANTS,
 };
 
 /**

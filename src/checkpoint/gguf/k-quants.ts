@@ -1,7 +1,8 @@
 // GGUF's K types and the ternary types: blocks of 256 values, most with 4- or 6-bit scales of
 // their own per 16 or 32 values. The layouts are ggml's (k_quants of llama.cpp, 2023).
 
-import { halfAt, signed } from './block.js';
+import { BLOCKS, sixBits } from '../../tensor/dtype.js';
+import { halfAt } from './block.js';
 import type { BlockDecoder } from './block.js';
 
 /** 16 x (4-bit scale, 4-bit minimum), 2-bit values, f16 scale of scales and of minima. */
@@ -32,23 +33,6 @@ const q3_K: BlockDecoder = (bytes, at, out, o, half) => {
   }
 };
 
-/** The 6-bit scale and minimum of run j (of 8), packed in 12 bytes. */
-function sixBits(bytes: Uint8Array, at: number, j: number): [scale: number, minimum: number] {
-  if (j < 4) return [bytes[at + j] & 63, bytes[at + 4 + j] & 63];
-  const low = bytes[at + 4 + j];
-  return [(low & 15) | ((bytes[at + j - 4] >> 6) << 4), (low >> 4) | ((bytes[at + j] >> 6) << 4)];
-}
-
-/** f16 scale of scales and of minima, 8 x (6-bit scale, minimum), 4-bit values. */
-const q4_K: BlockDecoder = (bytes, at, out, o, half) => {
-  const [d, dmin] = [halfAt(bytes, at, half), halfAt(bytes, at + 2, half)];
-  for (let j = 0; j < 8; j++) {
-    const [scale, minimum] = sixBits(bytes, at + 4, j);
-    const [dl, ml, from, shift] = [d * scale, dmin * minimum, at + 16 + 32 * (j >> 1), (j & 1) << 2];
-    for (let i = 0; i < 32; i++) out[o + 32 * j + i] = dl * ((bytes[from + i] >> shift) & 15) - ml;
-  }
-};
-
 /** As Q4_K, with a fifth bit per value. */
 const q5_K: BlockDecoder = (bytes, at, out, o, half) => {
   const [d, dmin] = [halfAt(bytes, at, half), halfAt(bytes, at + 2, half)];
@@ -59,18 +43,6 @@ const q5_K: BlockDecoder = (bytes, at, out, o, half) => {
       const fifth = (bytes[at + 16 + i] >> j) & 1;
       out[o + 32 * j + i] = dl * (((bytes[from + i] >> shift) & 15) | (fifth << 4)) - ml;
     }
-  }
-};
-
-/** 4 low bits and 2 high bits per value, around 32; 16 int8 scales; f16 scale. */
-const q6_K: BlockDecoder = (bytes, at, out, o, half) => {
-  const d = halfAt(bytes, at + 208, half);
-  for (let i = 0; i < 256; i++) {
-    // Each half of the block: 64 bytes of low bits as two runs of 64, 32 bytes of high bits as four of 32.
-    const [part, run] = [i >> 7, (i >> 5) & 3];
-    const low = (bytes[at + 64 * part + (i & 63)] >> ((run >> 1) << 2)) & 15;
-    const high = (bytes[at + 128 + 32 * part + (i & 31)] >> (run << 1)) & 3;
-    out[o + i] = d * signed(bytes[at + 192 + (i >> 4)]) * ((low | (high << 4)) - 32);
   }
 };
 
@@ -95,4 +67,4 @@ const tq2_0: BlockDecoder = (bytes, at, out, o, half) => {
   for (let i = 0; i < 256; i++) out[o + i] = d * (twoBits(bytes, at, i) - 1);
 };
 
-export const K_QUANTS = { Q2_K: q2_K, Q3_K: q3_K, Q4_K: q4_K, Q5_K: q5_K, Q6_K: q6_K, TQ1_0: tq1_0, TQ2_0: tq2_0 };
+export const K_QUANTS = { Q2_K: q2_K, Q3_K: q3_K, Q4_K: BLOCKS.q4_k.decode, Q5_K: q5_K, Q6_K: BLOCKS.q6_k.decode, TQ1_0: tq1_0, TQ2_0: tq2_0 };

@@ -1,6 +1,7 @@
 // Stored numbers as float32: a row of any format, or four at a time inside a matrix-vector product.
 
-import { Format } from '../abi';
+import { Format, PACKED } from '../abi';
+import { decodeBlocks, storedBytes } from './blocks';
 import { splat } from './math';
 
 /** Four f16 as float32, infinities and NaN included. */
@@ -57,7 +58,8 @@ export function decodeRow(format: i32, base: usize, row: i32, n: i32, out: usize
   else if (format == Format.bf16) decodeBf16(base + (<usize>row * n << 1), n, out);
   else if (format == Format.f8) decodeF8(base, row, n, out);
   else if (format == Format.q8) decodeQ8(base + <usize>row * (n >> 5) * 34, n, out);
-  else decodePacked(base, row, n, out);
+  else if (format == Format.q8_packed) decodePackedQ8(base, row, n, out);
+  else decodeBlockRow(format, base, row, n, out);
 }
 
 function decodeF16(from: usize, n: i32, out: usize): void {
@@ -93,7 +95,7 @@ function decodeQ8(from: usize, n: i32, out: usize): void {
 }
 
 /** A row out of a packed matrix: see quantized.ts. The rows behind the last whole group lie as stored. */
-function decodePacked(base: usize, row: i32, n: i32, out: usize): void {
+function decodePackedQ8(base: usize, row: i32, n: i32, out: usize): void {
   const inMatrix = row % matrixRows, first = row - inMatrix, blocks = n >> 5;
   if (inMatrix >= (matrixRows & ~3)) { decodeQ8(base + <usize>row * blocks * 34, n, out); return; }
   const lane = inMatrix & 3;
@@ -104,4 +106,11 @@ function decodePacked(base: usize, row: i32, n: i32, out: usize): void {
       store<f32>(out + (<usize>(b * 32 + i) << 2), scale * <f32>load<i8>(from + (i >> 1 << 3) + (lane << 1) + (i & 1)));
     }
   }
+}
+
+/** A row of the other block formats, stored or packed. */
+function decodeBlockRow(format: i32, base: usize, row: i32, n: i32, out: usize): void {
+  const kind = format >= Format.q8_packed ? format - PACKED : format, bytes = storedBytes(kind, n), inMatrix = row % matrixRows;
+  const packed = kind != format && inMatrix < (matrixRows & ~3), lane = packed ? inMatrix & 3 : 0;
+  decodeBlocks(kind, packed, base + <usize>(row - lane) * bytes, lane, n, out);
 }

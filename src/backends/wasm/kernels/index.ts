@@ -5,11 +5,11 @@
 import { CONTROL_PROGRESS, Kernel, RECORD_BYTES, WORD_BARRIER, WORD_KERNEL } from '../abi';
 import { kvAppend, pagedAttention } from './attention';
 import { barrier } from './barrier';
+import { pack, unpack } from './blocks';
 import { expertLinear, linear } from './linear';
 import { addRmsNorm, layerNorm, normalizeSum, rmsNorm, softmax } from './norms';
 import { add, geluTanh, mul, scale, sigmoid, silu, siluMul } from './pointwise';
 import { rope, ropeTable, temperature } from './positions';
-import { pack, unpack } from './quantized';
 import { control, enter, select } from './record';
 import { combine, gather, outer, topK } from './routing';
 import { concat, copy, headLinear, slice, takeRows } from './rows';
@@ -35,8 +35,8 @@ export function run(records: usize, count: i32, controlBlock: usize, id: i32, th
 function execute(kernel: i32): void {
   switch (kernel) {
     case Kernel.copy: copy(); break;
-    case Kernel.pack_q8: pack(); break;
-    case Kernel.unpack_q8: unpack(); break;
+    case Kernel.pack: pack(); break;
+    case Kernel.unpack: unpack(); break;
     case Kernel.add: add(); break;
     case Kernel.mul: mul(); break;
     case Kernel.scale: scale(); break;

@@ -3,7 +3,9 @@
 // thread's rows of one matrix. Row `o` of the result is always made by the same code, whichever
 // thread has it: shares begin at multiples of four.
 
-import { Failure, Format, PANEL_ROWS, PANEL_TABLES } from '../abi';
+import { DECODED_BYTES, Failure, Format, PACKED, PANEL_ROWS, PANEL_TABLES } from '../abi';
+import { activationLimit, decodedTile4, decodedTile8, decodeGroup, sumRow, sumTile, vectorBlocks } from './block-products';
+import { storedBytes } from './blocks';
 import { bf16x4, decodeRow, f16x4, setScales } from './formats';
 import { dot, splat, sums4 } from './math';
 import { clearColumn, quantizeColumn, quantizeRow, storedRow, tile4, tile8, vectorGroups } from './quantized';
@@ -80,6 +82,7 @@ export function expertLinear(): void {
 function multiply(count: i32, lo: i32, hi: i32): void {
   if (lo >= hi) return;
   if (format == Format.q8_packed) count == 1 ? quantizedVector(lo, hi) : quantizedPanel(count, lo, hi);
+  else if (format > Format.q8_packed) count == 1 ? blockVector(lo, hi) : blockPanel(count, lo, hi);
   else if (count == 1 && format != Format.f8) floatVector(lo, hi);
   else floatPanel(count, lo, hi);
 }
@@ -87,7 +90,7 @@ function multiply(count: i32, lo: i32, hi: i32): void {
 function quantizedVector(lo: i32, hi: i32): void {
   const blocks = inputs >> 5, q = scratch + PANEL_TABLES, scales = q + (<usize>inputs << 1), y = <usize>load<u32>(outputRow(0));
   const base = weights + <usize>firstRow * blocks * 34, whole = outputs & ~3;
-  quantizeRow(load<u32>(inputRow(0)), blocks, q, scales);
+  quantizeRow(load<u32>(inputRow(0)), blocks, 32767, q, scales);
   vectorGroups(base, q, scales, y, lo >> 2, min(hi, whole) >> 2, blocks);
   for (let o = max(lo, whole); o < hi; o++) store<f32>(y + (<usize>o << 2), storedRow(base + <usize>o * blocks * 34, q, scales, blocks, 4, 4));
 }
@@ -95,11 +98,7 @@ function quantizedVector(lo: i32, hi: i32): void {
 function quantizedPanel(count: i32, lo: i32, hi: i32): void {
   const blocks = inputs >> 5, tiles = (count + 3) >> 2, tileBytes = <usize>inputs << 3, scaleBytes = <usize>blocks << 4;
   const q = scratch + PANEL_TABLES, scales = q + tiles * tileBytes;
-  for (let i = 0; i < tiles << 2; i++) {
-    const tile = i >> 2, to = q + tile * tileBytes, scale = scales + tile * scaleBytes;
-    if (i < count) quantizeColumn(load<u32>(inputRow(i)), blocks, i & 3, to, scale);
-    else { clearColumn(blocks, i & 3, to, scale); store<u32>(outputRow(i), 0); }
-  }
+  quantizePanel(count, 32767, q, scales);
   const base = weights + <usize>firstRow * blocks * 34, whole = min(hi, outputs & ~3);
   let o = lo;
   for (; o + 8 <= whole; o += 8) for (let t = 0; t < tiles; t++) tile8(base + <usize>o * blocks * 34, q + t * tileBytes, scales + t * scaleBytes, outputRow(t << 2), <usize>o << 2, blocks);
@@ -107,6 +106,48 @@ function quantizedPanel(count: i32, lo: i32, hi: i32): void {
   for (; o < hi; o++) for (let i = 0; i < count; i++) {
     const at = <usize>load<u32>(outputRow(i)) + (<usize>o << 2), lane = <usize>(i & 3) << 2;
     store<f32>(at, storedRow(base + <usize>o * blocks * 34, q + (i >> 2) * tileBytes + lane, scales + (i >> 2) * scaleBytes + lane, blocks, 16, 16));
+  }
+}
+
+/** The panel's rows as tiles of four, one after the other, and their scales. */
+function quantizePanel(count: i32, limit: f32, q: usize, scales: usize): void {
+  const blocks = inputs >> 5;
+  for (let i = 0; i < ((count + 3) & ~3); i++) {
+    const tile = <usize>(i >> 2), to = q + tile * (<usize>inputs << 3), scale = scales + tile * (<usize>blocks << 4);
+    if (i < count) quantizeColumn(load<u32>(inputRow(i)), blocks, limit, i & 3, to, scale);
+    else { clearColumn(blocks, i & 3, to, scale); store<u32>(outputRow(i), 0); }
+  }
+}
+
+function blockVector(lo: i32, hi: i32): void {
+  const kind = format - PACKED, blocks = inputs >> 5, x = <usize>load<u32>(inputRow(0)), y = <usize>load<u32>(outputRow(0));
+  const q = scratch + PANEL_TABLES, scales = q + (<usize>inputs << 1), sums = scales + (<usize>blocks << 2), whole = outputs & ~3;
+  quantizeRow(x, blocks, activationLimit(kind), q, scales);
+  sumRow(q, scales, blocks, sums);
+  vectorBlocks(kind, weights + <usize>firstRow * storedBytes(kind, inputs), q, scales, sums, y, lo >> 2, min(hi, whole) >> 2, blocks);
+  for (let o = max(lo, whole); o < hi; o++) store<f32>(y + (<usize>o << 2), dot(decoded(o, 0), x, inputs));
+}
+
+function blockPanel(count: i32, lo: i32, hi: i32): void {
+  const kind = format - PACKED, blocks = inputs >> 5, tiles = (count + 3) >> 2, tileBytes = <usize>inputs << 3, scaleBytes = <usize>blocks << 4;
+  const q = scratch + PANEL_TABLES, scales = q + tiles * tileBytes, minima = kind == Format.q4k ? scales + tiles * scaleBytes : 0;
+  const groups = scales + tiles * scaleBytes * 2, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size, whole = min(hi, outputs & ~3);
+  quantizePanel(count, activationLimit(kind), q, scales);
+  if (minima) for (let t = 0; t < tiles; t++) sumTile(q + t * tileBytes, scales + t * scaleBytes, blocks, minima + t * scaleBytes);
+  let o = lo;
+  for (; o < whole; o += 8) {
+    const two = o + 8 <= whole;
+    decodeGroup(kind, base + o * size, blocks, groups);
+    if (two) decodeGroup(kind, base + (o + 4) * size, blocks, groups + <usize>blocks * DECODED_BYTES);
+    for (let t = 0; t < tiles; t++) {
+      const a = q + t * tileBytes, s = scales + t * scaleBytes, m = minima ? minima + t * scaleBytes : 0, y = outputRow(t << 2), at = <usize>o << 2;
+      if (two) decodedTile8(groups, a, s, m, y, at, blocks);
+      else decodedTile4(groups, a, s, m, y, at, blocks);
+    }
+  }
+  for (o = max(lo, whole); o < hi; o++) {
+    const w = decoded(o, 0);
+    for (let i = 0; i < count; i++) store<f32>(load<u32>(outputRow(i)) + (<usize>o << 2), dot(w, load<u32>(inputRow(i)), inputs));
   }
 }
 

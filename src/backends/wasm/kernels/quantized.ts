@@ -6,31 +6,19 @@
 
 import { f16, finiteF16x4 } from './formats';
 import { splat } from './math';
-import { int, pointer, scratch, unitHi, unitLo } from './record';
 
-/** Interleaves groups of four rows in place. Numbers: blocks of a row, rows of a matrix, groups of a matrix, group rows per unit (1). */
-export function pack(): void { permute(true, pointer(0), pointer(0)); }
+/** Row `lane` of a group's block, as stored, into its place in the packed block. */
+export function packQ8(stored: usize, packed: usize, lane: i32): void {
+  const pairs = packed + (lane << 1);
+  store<u16>(pairs + 128, load<u16>(stored));
+  for (let j: usize = 0; j < 16; j++) store<u16>(pairs + (j << 3), load<u16>(stored + 2 + (j << 1)));
+}
 
-/** The inverse, from one place to another or in place. */
-export function unpack(): void { permute(false, pointer(0), pointer(1)); }
-
-function permute(packing: bool, from: usize, to: usize): void {
-  const blocks = int(0), rows = int(1), groups = int(2), bytes = <usize>blocks * 136;
-  for (let unit = unitLo; unit < unitHi; unit++) {
-    const at = <usize>(unit / groups * rows + unit % groups * 4) * blocks * 34;
-    memory.copy(scratch, from + at, bytes);
-    for (let b = 0; b < blocks; b++) for (let lane = 0; lane < 4; lane++) {
-      const stored = <usize>(lane * blocks + b) * 34, packed = <usize>b * 136;
-      const scale = packed + 128 + (lane << 1), pairs = packed + (lane << 1);
-      if (packing) {
-        store<u16>(to + at + scale, load<u16>(scratch + stored));
-        for (let j: usize = 0; j < 16; j++) store<u16>(to + at + pairs + (j << 3), load<u16>(scratch + stored + 2 + (j << 1)));
-      } else {
-        store<u16>(to + at + stored, load<u16>(scratch + scale));
-        for (let j: usize = 0; j < 16; j++) store<u16>(to + at + stored + 2 + (j << 1), load<u16>(scratch + pairs + (j << 3)));
-      }
-    }
-  }
+/** The inverse. */
+export function unpackQ8(packed: usize, stored: usize, lane: i32): void {
+  const pairs = packed + (lane << 1);
+  store<u16>(stored, load<u16>(pairs + 128));
+  for (let j: usize = 0; j < 16; j++) store<u16>(stored + 2 + (j << 1), load<u16>(pairs + (j << 3)));
 }
 
 /** Four floats times `inverse`, rounded to int32. */
@@ -46,22 +34,22 @@ function permute(packing: bool, from: usize, to: usize): void {
   return max<f32>(max<f32>(f32x4.extract_lane(m, 0), f32x4.extract_lane(m, 1)), max<f32>(f32x4.extract_lane(m, 2), f32x4.extract_lane(m, 3)));
 }
 
-/** One row: int16 in order, a scale per block. */
-export function quantizeRow(x: usize, blocks: i32, q: usize, scales: usize): void {
+/** One row: int16 in order, up to `limit`; a scale per block. */
+export function quantizeRow(x: usize, blocks: i32, limit: f32, q: usize, scales: usize): void {
   for (let b = 0; b < blocks; b++, x += 128, q += 64, scales += 4) {
-    const top = largest(x), inverse = splat(top > 0 ? 32767 / top : 0);
-    store<f32>(scales, top / 32767);
+    const top = largest(x), inverse = splat(top > 0 ? limit / top : 0);
+    store<f32>(scales, top / limit);
     for (let i: usize = 0; i < 4; i++) v128.store(q + (i << 4), i16x8.narrow_i32x4_s(rounded(x + (i << 5), inverse), rounded(x + (i << 5) + 16, inverse)));
   }
 }
 
 /** The same into column `column` of a tile of four rows: pairs and scales of the four lie side by side. */
-export function quantizeColumn(x: usize, blocks: i32, column: i32, q: usize, scales: usize): void {
+export function quantizeColumn(x: usize, blocks: i32, limit: f32, column: i32, q: usize, scales: usize): void {
   q += <usize>column << 2;
   scales += <usize>column << 2;
   for (let b = 0; b < blocks; b++, x += 128, q += 256, scales += 16) {
-    const top = largest(x), inverse = splat(top > 0 ? 32767 / top : 0);
-    store<f32>(scales, top / 32767);
+    const top = largest(x), inverse = splat(top > 0 ? limit / top : 0);
+    store<f32>(scales, top / limit);
     for (let i: usize = 0; i < 4; i++) {
       const v = i16x8.narrow_i32x4_s(rounded(x + (i << 5), inverse), rounded(x + (i << 5) + 16, inverse)), at = q + (i << 6);
       v128.store32_lane(at, v, 0);
@@ -101,7 +89,7 @@ export function vectorGroups(w: usize, q: usize, scales: usize, y: usize, lo: i3
 }
 
 // @ts-ignore: decorator
-@inline function finish(acc: v128, sum: v128, d: v128, scale: usize): v128 {
+@inline export function finish(acc: v128, sum: v128, d: v128, scale: usize): v128 {
   return f32x4.add(acc, f32x4.mul(f32x4.convert_i32x4_s(sum), f32x4.mul(d, v128.load32_splat(scale))));
 }
 
@@ -160,7 +148,7 @@ export function tile4(w: usize, q: usize, scales: usize, y: usize, at: usize, bl
 }
 
 // @ts-ignore: decorator
-@inline function put(y: usize, at: usize, v: v128): void {
+@inline export function put(y: usize, at: usize, v: v128): void {
   const row = <usize>load<u32>(y);
   if (row) v128.store(row + at, v);
 }

@@ -1,20 +1,23 @@
 // linear, expert_linear, head_linear over stored matrices: see kernels/linear.ts and rows.ts.
 
-import { elementCount, scaleOffset } from '../../../tensor/index.js';
-import type { Spec } from '../../../tensor/index.js';
-import { Format, Kernel, PANEL_ROWS, PANEL_TABLES } from '../abi.js';
+import { elementCount, isBlockType, scaleOffset } from '../../../tensor/index.js';
+import type { BlockType, Spec } from '../../../tensor/index.js';
+import { DECODED_BYTES, Format, Kernel, PACKED, PANEL_ROWS, PANEL_TABLES } from '../abi.js';
 import { byBoth, whole, written } from '../task.js';
 import type { Ref } from '../task.js';
 import type { Lowering } from './index.js';
 
-const FORMATS = { f32: Format.f32, f16: Format.f16, bf16: Format.bf16, f8_e4m3: Format.f8, q8_0: Format.q8 } as const;
+const FORMATS = { f32: Format.f32, f16: Format.f16, bf16: Format.bf16, f8_e4m3: Format.f8, q8_0: Format.q8, q4_0: Format.q4, q4_k: Format.q4k, q6_k: Format.q6k } as const;
 
 /** A matrix's format, and where FP8 scales lie: scale offset, rows and columns of a scale's block. */
 export function formatOf({ slot, spec }: Ref): { format: Format; scales: [number, number, number] } {
   if (spec.dtype === 'i32') throw new TypeError('a matrix of i32 is no weight');
-  const format = spec.dtype === 'q8_0' && slot.packed ? Format.q8_packed : FORMATS[spec.dtype];
+  const format = FORMATS[spec.dtype] + (slot.packed ? PACKED : 0);
   return { format, scales: spec.scaleBlock ? [scaleOffset(spec), ...spec.scaleBlock] : [0, 0, 0] };
 }
+
+/** A block format as it is stored. */
+export const blockFormat = (dtype: BlockType): Format => FORMATS[dtype];
 
 /** Whether kernels read this as a matrix. */
 export const stored = ({ dtype }: Spec): boolean => dtype in FORMATS;
@@ -22,8 +25,10 @@ export const stored = ({ dtype }: Spec): boolean => dtype in FORMATS;
 /** Working memory of `multiply` for panels of up to `rows` activation rows. */
 function panelBytes(spec: Spec, inputs: number, rows: number): number {
   const padded = Math.ceil(Math.min(rows, PANEL_ROWS) / 4) * 4;
-  const bytes = spec.dtype === 'q8_0' ? padded * (inputs * 2 + inputs / 8) : 4 * 4 * (inputs + 4);
-  return PANEL_TABLES + bytes;
+  const decoded = 4 * 4 * (inputs + 4);
+  if (!isBlockType(spec.dtype)) return PANEL_TABLES + decoded;
+  // Activations as int16, scales and sums; but for q8_0, two groups of decoded rows.
+  return PANEL_TABLES + Math.max(decoded, padded * (inputs * 2 + inputs / 4) + (inputs / 32) * 2 * DECODED_BYTES);
 }
 
 const linear: Lowering = {

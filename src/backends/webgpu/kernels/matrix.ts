@@ -1,11 +1,12 @@
 // Kernels that read a weight matrix in its storage format.
 
-import { elementCount, scaleGrid, scaleOffset } from '../../../tensor/index.js';
+import { elementCount, isBlockType, scaleGrid, scaleOffset } from '../../../tensor/index.js';
 import type { Spec } from '../../../tensor/index.js';
 import { count, LANES } from '../kernel.js';
 import type { Kernel } from '../kernel.js';
 
-const isWeight = ({ dtype }: Spec): boolean => dtype !== 'i32';
+/** Of the block formats, shaders read q8_0 alone. */
+const isWeight = ({ dtype }: Spec): boolean => dtype !== 'i32' && (!isBlockType(dtype) || dtype === 'q8_0');
 
 /** Constants of a matrix: the WGSL struct Weight. */
 function weightConstants(spec: Spec): number[] {

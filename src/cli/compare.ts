@@ -1,12 +1,12 @@
 // `lamella compare`: the figures of several models side by side.
 
 import type { Command } from 'commander';
-import type { Comparison, ComparisonRow } from '../analysis/index.js';
+import type { Comparison, ComparisonRow, Difference } from '../analysis/index.js';
 import { bytes, flops, short, thousands } from './format.js';
 import { printJson } from './io.js';
 import type { Io } from './io.js';
 import { contextLength } from './options.js';
-import { table } from './table.js';
+import { table, wrap } from './table.js';
 
 export function registerCompare(program: Command, io: Io): void {
   program.command('compare')
@@ -17,16 +17,20 @@ export function registerCompare(program: Command, io: Io): void {
     .addHelpText('after', `
 Only config.json is read: no weights are needed, and none at all for published releases.
 Every figure is derived from the definition that runs. Caches and weights are in bf16.
+Below the table of two models stands what differs between them, in words.
 
 Examples:
   $ lamella compare gpt2-xl deepseek-v3
   $ lamella compare qwen3-8b gemma-3-12b smollm3-3b --context 32768
   $ lamella compare ./my-model/config.json llama-3.2-1b --json`)
     .action(async (models: string[], options: { context?: number; json?: true }) => {
-      const { compare } = await import('../analysis/index.js');
+      const { compare, diffDescriptions } = await import('../analysis/index.js');
       const comparison = await compare(models, { context: options.context });
-      if (options.json) printJson(io, comparison);
-      else io.stdout.write(`${comparisonLines(comparison, io.stdout.columns).join('\n')}\n`);
+      const [a, b] = comparison.models;
+      const differences = comparison.models.length === 2 ? diffDescriptions(a, b) : undefined;
+      if (options.json) return printJson(io, { ...comparison, differences });
+      const lines = [...comparisonLines(comparison, io.stdout.columns), ...(differences ? differenceLines(differences, io.stdout.columns) : [])];
+      io.stdout.write(`${lines.join('\n')}\n`);
     });
 }
 
@@ -40,6 +44,12 @@ export function comparisonLines({ models, rows }: Comparison, width?: number): s
   const body = rows.map((row) => [mark(row.differs) + row.label, ...row.values.map((value) => cellText(row.unit, value))]);
   const lines = table([head, ...body], { width, cell: CELL });
   return several ? [...lines, '', '* differs between the models'] : lines;
+}
+
+/** Below the table of two models: their differences as sentences. */
+export function differenceLines(differences: readonly Difference[], width = 100): string[] {
+  if (differences.length === 0) return ['', 'the two do not differ'];
+  return ['', ...differences.flatMap(({ sentence }) => wrap(sentence, Math.max(width - 2, 20)).map((line, i) => (i === 0 ? `- ${line}` : `  ${line}`)))];
 }
 
 /** Lets a long hub id break behind its owner. */

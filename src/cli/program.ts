@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander';
 import { registerBench } from './bench.js';
 import { registerCompare } from './compare.js';
 import { registerConvert } from './convert.js';
+import { registerDiagram } from './diagram.js';
 import { registerDoctor } from './doctor.js';
 import { registerEval } from './eval.js';
 import { registerInspect } from './inspect.js';
@@ -47,7 +48,7 @@ function program(io: Io): Command {
       getOutHelpWidth: () => io.stdout.columns ?? 100,
       getErrHelpWidth: () => io.stderr.columns ?? 100,
     });
-  for (const register of [registerRun, registerInspect, registerCompare, registerConvert, registerEval, registerBench, registerDoctor]) register(lamella, io);
+  for (const register of [registerRun, registerInspect, registerCompare, registerDiagram, registerConvert, registerEval, registerBench, registerDoctor]) register(lamella, io);
   lamella.addHelpText('after', `
 A model is a directory in the hub's format, a .safetensors or .gguf file, a hub id (owner/name), a
 web address, or the name of a published release (qwen3-0.6b, gemma-3-27b, deepseek-v3, …).

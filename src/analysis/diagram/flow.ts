@@ -20,7 +20,7 @@ export function flow(points: Line['points'], arrow = true): Line {
   return { kind: 'line', role: 'flow', points, arrow };
 }
 
-const small = (role: string, paint: Box['paint'] & string, text: string, least = 0) => labelled(role, paint, [text], { size: SIZES.note, least });
+const small = (role: string, paint: Box['paint'] & string, text: string, least = 0, pad = 20) => labelled(role, paint, [text], { size: SIZES.note, least, pad });
 
 export function feedForwardDrawing(mlp: MlpDescription): Box {
   if (mlp.kind === 'moe') return expertsDrawing(mlp.experts, mlp.shared);
@@ -69,16 +69,16 @@ function expertsDrawing(experts: number, shared: number): Box {
   const boxes: Box[] = [];
   let x = 0;
   for (const name of names) {
-    const box = at(small('expert', name === '…' ? 'plain' : 'special', name), x, top);
+    const box = at(small('expert', name === '…' ? 'plain' : 'special', name, 24, 12), x, top);
     boxes.push(box);
     x += box.width + 7;
   }
   const routedWidth = x - 7;
-  const sharedBox = shared ? at(small('sharedExpert', 'special', shared === 1 ? 'shared' : `${shared} shared`), x + 12, top) : null;
+  const sharedBox = shared ? at(small('sharedExpert', 'special', shared === 1 ? 'shared' : `${shared} shared`, 0, 12), x + 8, top) : null;
   const router = at(small('router', 'special', 'Router', routedWidth), 0, bottom(boxes[0]) + 20);
   const width = sharedBox ? sharedBox.x + sharedBox.width : routedWidth;
   const all = sharedBox ? [...boxes, sharedBox] : boxes;
-  const centreX = (centre(all[0]) + centre(all.at(-1)!)) / 2;
+  const centreX = sharedBox ? (centre(all[0]) + centre(sharedBox)) / 2 : centre(router);
   const placedSum = at(sum, centreX - ROUND / 2, GAP);
   const bus = top - 11;
   const fork = bottom(router) + GAP;

@@ -26,7 +26,8 @@ export interface Drawing {
   readonly height: number;
 }
 
-type DiagramSource = DescribeSource | Description;
+/** A path, hub id, built-in name, config or checkpoint, or what `describe` gave. */
+export type DiagramSource = DescribeSource | Description;
 
 /**
  * The SVG text of one or more models: names, paths, configs, or what `describe` gave. Of a

@@ -8,7 +8,7 @@ import { textWidth, wrapText } from './text.js';
 import { shade } from './theme.js';
 import type { Paint } from './theme.js';
 import type { LayerOutline } from './outline.js';
-import { attentionName, attentionRows, feedForwardRows, feedForwardTitle, layersText } from './words.js';
+import { attentionName, attentionRows, feedForwardRows, feedForwardTitle, layersText, rowTopic } from './words.js';
 import type { Row, Sort } from './words.js';
 
 /** Width of what stands in a panel. */
@@ -50,7 +50,7 @@ export function feedForwardPanels({ list, paintOf }: Sorts, total: number, diffe
     const several = list.length > 1;
     const more = i === Math.min(list.length, MOST_SORTS) - 1 ? otherSorts(list, total, paintOf) : [];
     return panel('feedForwardPanel', [
-      heading(feedForwardTitle(mlp), mlp?.kind === 'dense' && differs.has('feedForward')),
+      heading(feedForwardTitle(mlp), mlp?.kind === 'dense' && differs.has(rowTopic('feedForward', feedForwardTitle(mlp)))),
       ...(several ? [sortHeading(layersText(indices, total), paintOf(i))] : []),
       ...rowBoxes(rows, differs), ...(mlp ? [centred(feedForwardDrawing(mlp))] : []), ...more,
     ]);
@@ -75,7 +75,7 @@ function sortHeading(text: string, paint: Paint): Box {
 
 function rowBoxes(rows: readonly Row[], differs: ReadonlySet<string>): Box[] {
   return rows.map(({ topic, text, special }) =>
-    textBox(`row:${topic}`, wrapText(text, INNER - 6, SIZES.note), { size: SIZES.note, tone: special ? 'accent' : 'text' }, differs.has(topic)));
+    textBox(`row:${topic}`, wrapText(text, INNER - 6, SIZES.note), { size: SIZES.note, tone: special ? 'accent' : 'text' }, differs.has(rowTopic(topic, text))));
 }
 
 /** Lines of text as one box as wide as they are; a difference is marked behind them. */

@@ -67,9 +67,9 @@ export function group(role: string, { width, height }: Size, items: readonly Ite
 }
 
 /** A box with centred lines of text, the first of them in label size. */
-export function labelled(role: string, paint: Paint, lines: readonly string[], { least = 0, size = SIZES.label }: { least?: number; size?: number } = {}): Box {
+export function labelled(role: string, paint: Paint, lines: readonly string[], { least = 0, size = SIZES.label, pad = 20 }: { least?: number; size?: number; pad?: number } = {}): Box {
   const sizeOf = (i: number) => (i === 0 ? size : Math.min(size, SIZES.note));
-  const width = Math.ceil(Math.max(least, ...lines.map((line, i) => textWidth(line, sizeOf(i)) + 20)));
+  const width = Math.ceil(Math.max(least, ...lines.map((line, i) => textWidth(line, sizeOf(i)) + pad)));
   const items: Text[] = [];
   let y = 7;
   lines.forEach((text, i) => {

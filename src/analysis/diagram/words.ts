@@ -73,8 +73,8 @@ function reachText({ window, chunk }: LayerDescription): string {
 export function attentionMarks(layers: readonly LayerOutline[], learned: number | null): Mark[] {
   const marks = layers.flatMap(({ description: d, details }): (Mark | null)[] => [
     d.latent && { text: `latent ${thousands(d.latent.rank)}`, special: true },
-    d.qkNorm && { text: d.qkNorm === 'latent' ? 'latent norm' : 'QK-norm', special: true },
-    d.rope ? { text: 'RoPE', special: false } : learned ? null : { text: 'NoPE', special: true },
+    ...inOrder(details?.qkNormAfterRope ?? false, d.qkNorm && { text: d.qkNorm === 'latent' ? 'latent norm' : 'QK-norm', special: true },
+      d.rope ? { text: 'RoPE', special: false } : learned ? null : { text: 'NoPE', special: true }),
     details?.temperature ? { text: 'temperature', special: true } : null,
     d.window ? { text: `window ${thousands(d.window)}`, special: true } : null,
     d.chunk ? { text: `chunk ${thousands(d.chunk)}`, special: true } : null,
@@ -83,6 +83,10 @@ export function attentionMarks(layers: readonly LayerOutline[], learned: number 
   // Reach belongs after everything that is done to queries and keys.
   const isReach = ({ text }: Mark) => /^(window|chunk)/.test(text);
   return [...unique.values()].sort((a, b) => Number(isReach(a)) - Number(isReach(b)));
+}
+
+function inOrder<T>(swapped: boolean, first: T, second: T): T[] {
+  return swapped ? [second, first] : [first, second];
 }
 
 const GATED: Readonly<Record<string, string>> = { silu: 'SwiGLU', gelu_tanh: 'GeGLU', gelu: 'GeGLU' };
@@ -108,7 +112,7 @@ export function feedForwardRows({ description: { mlp }, details }: LayerOutline)
   const groups = router?.groups ? `, from the best ${router.groups.picked} of ${router.groups.count} groups` : '';
   return [
     row('experts', `${count(mlp.experts, 'expert')} of width ${thousands(mlp.hidden)} (${feedForwardName(mlp)})`, true),
-    row('perToken', `${thousands(mlp.perToken)} of them for each token${groups}`, true),
+    row('perToken', `${thousands(mlp.perToken)} of them active for each token${groups}`, true),
     ...(mlp.shared ? [row('shared', `${count(mlp.shared, 'shared expert')} of width ${thousands(mlp.sharedHidden / mlp.shared)} for every token`, true)] : []),
     ...(router?.score ? [row('router', `router: ${router.score}${router.scalesInput ? ', scales what an expert reads' : ''}`, true)] : []),
   ];
@@ -151,6 +155,8 @@ export function layersText(indices: readonly number[], total: number): string {
   for (let step = 2; step <= total / 2; step++) {
     const isLast = (i: number) => (i + 1) % step === 0;
     const all = Array.from({ length: total }, (_, i) => i);
+    const isAlternate = step === 2 && all.every((i) => chosen.has(i) === (i % 2 === first));
+    if (isAlternate) return `layers ${first}, ${first + 2}, ${first + 4}, … ${share}`;
     if (all.every((i) => chosen.has(i) === isLast(i))) return `every ${ordinal(step)} layer ${share}`;
     if (all.every((i) => chosen.has(i) !== isLast(i))) return `${step - 1} of every ${step} layers ${share}`;
   }
@@ -183,13 +189,18 @@ export function feedForwardLabel(layers: readonly LayerOutline[]): Mark {
   return { text: kinds.has('dense') ? 'Experts or feed-forward' : 'Mixture of experts', special: true };
 }
 
+/** What a row says is a topic of its own: layers of one model can say several things of one topic. */
+export function rowTopic(topic: string, text: string): string {
+  return `${topic}: ${text}`;
+}
+
 /** All that is said of a model, by topic: models differ in a topic where this differs. */
 export function topicsOf(outline: Outline): Map<string, string> {
   const { model, layers } = outline;
   const said = new Map<string, Set<string>>();
   const say = (topic: string, text: string) => said.set(topic, (said.get(topic) ?? new Set()).add(text));
   for (const layer of layers) {
-    for (const { topic, text } of [...attentionRows(layer, model.learnedPositions), ...feedForwardRows(layer)]) say(topic, text);
+    for (const { topic, text } of [...attentionRows(layer, model.learnedPositions), ...feedForwardRows(layer)]) say(rowTopic(topic, text), text);
     say('attentionName', attentionName(layer.description));
     say('norms', normsText(layer.sublayers));
   }

@@ -2,11 +2,12 @@
 // headers of its files.
 
 import type { Command } from 'commander';
-import type { Description, LayerDescription } from '../analysis/index.js';
+import type { Description, LayerDescription, Overrides, WhatIf } from '../analysis/index.js';
+import { comparisonLines } from './compare.js';
 import { bytes, flops, percent, ranges, short, thousands } from './format.js';
-import { printJson } from './io.js';
+import { printJson, UsageError } from './io.js';
 import type { Io } from './io.js';
-import { contextLength } from './options.js';
+import { contextLength, several } from './options.js';
 import { pairs, table } from './table.js';
 
 export function registerInspect(program: Command, io: Io): void {
@@ -15,6 +16,7 @@ export function registerInspect(program: Command, io: Io): void {
     .argument('<model>', 'directory, .gguf or config.json file, hub id, web address or name of a published release')
     .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', contextLength)
     .option('--revision <name>', 'hub branch, tag or commit')
+    .option('--set <field=value>', 'what if config.json had this value (repeatable): prints the original beside the changed', several)
     .option('--json', 'print everything as JSON')
     .addHelpText('after', `
 Of a checkpoint only the headers are read, never the weights: stored tensors that the model does not
@@ -24,13 +26,37 @@ built-in config; with --revision, or by its web address, the hub's files are loo
 Examples:
   $ lamella inspect qwen3-30b-a3b
   $ lamella inspect ./my-model --context 32768
+  $ lamella inspect deepseek-v3 --set n_routed_experts=128 --set kv_lora_rank=256
   $ lamella inspect owner/name --revision main --json`)
-    .action(async (model: string, options: { context?: number; revision?: string; json?: true }) => {
-      const { describe, layerColumns } = await import('../analysis/index.js');
+    .action(async (model: string, options: { context?: number; revision?: string; set?: readonly string[]; json?: true }) => {
+      const { describe, layerColumns, whatIf } = await import('../analysis/index.js');
+      if (options.set) {
+        const changed = await whatIf(model, overridesOf(options.set), { context: options.context, revision: options.revision });
+        if (options.json) printJson(io, changed);
+        else io.stdout.write(`${whatIfLines(changed, io.stdout.columns).join('\n')}\n`);
+        return;
+      }
       const description = await describe(model, { context: options.context, revision: options.revision });
       if (options.json) return printJson(io, description);
       io.stdout.write(`${inspectionLines(description, layerColumns(description), io.stdout.columns).join('\n')}\n`);
     });
+}
+
+/** `field=value`, the value as JSON where it is that, as text otherwise. */
+function overridesOf(settings: readonly string[]): Overrides {
+  return Object.fromEntries(settings.map((setting) => {
+    const [, field, value] = /^([A-Za-z_]\w*)=(.*)$/s.exec(setting) ?? [];
+    if (field === undefined) throw new UsageError(`--set takes field=value, got '${setting}'`);
+    try {
+      return [field, JSON.parse(value) as unknown];
+    } catch {
+      return [field, value];
+    }
+  }));
+}
+
+function whatIfLines({ overrides, comparison }: WhatIf, width?: number): string[] {
+  return [`with ${Object.entries(overrides).map(([field, value]) => `${field} = ${JSON.stringify(value)}`).join(', ')}`, '', ...comparisonLines(comparison, width)];
 }
 
 type Columns = readonly (readonly [label: string, text: (layer: LayerDescription) => string])[];

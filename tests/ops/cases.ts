@@ -113,6 +113,25 @@ const paged = (name: string, N: number, K: number, H: number, V: number, attrs: 
   attrs: { scale: 0.3, valueDim: V, ...attrs },
 });
 
+/**
+ * Several new tokens of a sequence at once: 75 of sequence 0 from position 50 on (over two page borders), a
+ * decoding token of sequence 1, seven of sequence 2 from its start, two that leave a gap, padding.
+ */
+const run = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
+const prefill = {
+  positions: [...run(50, 75), 66, ...run(0, 7), 3, 5, 0, 0],
+  slots: [...Array<number>(75).fill(0), 1, ...Array<number>(9).fill(2), -1, -1],
+  table: ints([3, 3], [3, 0, 5, 1, 4, -1, 2, -1, -1]),
+};
+const prefilled = (name: string, N: number, K: number, H: number, V: number, attrs: Attrs, store?: 'shared'): OpCase => {
+  const k = f32(6, 64, K, H);
+  return {
+    op: 'paged_attention', name: `several tokens, ${name}`,
+    inputs: [f32(prefill.slots.length, N, H), k, store === 'shared' ? k : f32(6, 64, K, V), vector(...prefill.positions), vector(...prefill.slots), prefill.table],
+    attrs: { scale: 0.3, valueDim: V, ...attrs },
+  };
+};
+
 const attending: OpCase[] = [
   attention('multi-head', 2, 2, 4, 4, {}),
   attention('grouped queries', 4, 2, 4, 4, {}),
@@ -124,6 +143,14 @@ const attending: OpCase[] = [
   paged('sliding window', 2, 1, 8, 8, { window: 9 }),
   paged('chunks', 2, 1, 8, 8, { chunk: 16 }),
   paged('values are the first columns of keys', 4, 1, 12, 8, {}),
+  prefilled('grouped queries', 4, 2, 16, 16, {}),
+  prefilled('multi-head, odd widths', 3, 3, 7, 5, {}),
+  prefilled('many heads of one key', 20, 1, 10, 10, {}),
+  prefilled('sliding window', 4, 2, 8, 8, { window: 9 }),
+  prefilled('window over a page', 2, 1, 8, 8, { window: 70 }),
+  prefilled('chunks', 2, 1, 8, 8, { chunk: 16 }),
+  prefilled('large scores', 2, 1, 8, 8, { scale: 40 }),
+  prefilled('values are the first columns of keys', 12, 1, 20, 13, {}, 'shared'),
 ];
 
 const losses: OpCase[] = [

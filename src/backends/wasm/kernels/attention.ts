@@ -1,97 +1,138 @@
-// kv_append and paged_attention. A query head walks the pages its token sees, keeping a running
-// maximum and sum (online softmax, arXiv:1805.02867), so that working memory does not grow with
-// the context. Query heads of one key/value head go together, up to HEADS_AT_ONCE.
+// paged_attention. A query head walks the pages its token sees, keeping a running maximum and sum
+// (online softmax, arXiv:1805.02867), so that working memory does not grow with the context.
+//
+// Tokens are taken in tiles of fixed bounds. Those of a tile that follow one another in a sequence
+// go together (attention_tile.ts); a lone one, as in decoding, goes here with up to HEADS_AT_ONCE
+// query heads of one key/value head. Which way a token goes, and so every bit of its result, depends
+// on its tile alone, never on which thread has it.
 
-import { Failure, HEADS_AT_ONCE, PAGE_TOKENS } from '../abi';
+import { Format, HEADS_AT_ONCE, PAGE_TOKENS, TILE_HEADS, TILE_ROWS } from '../abi';
+import { attendTile, beginTiles } from './attention_tile';
 import { dot, exp1, exp4, scaleRow, splat, sums4 } from './math';
-import { fail, float, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
+import { pageOf, pagesOf, readRow, storedBytes } from './pages';
+import { float, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
 
-/** Where a token's pages are listed; 0 when its slot is not one of the step's. */
-function pagesOf(table: usize, slot: i32, slots: i32, entries: i32): usize {
-  if (<u32>slot < <u32>slots) return table + (<usize>(slot * entries) << 2);
-  fail(Failure.slot, slot, slots);
-  return 0;
-}
+export { kvAppend } from './pages';
 
-/** The page that holds a position, or -1. */
-function pageOf(list: usize, position: i32, entries: i32, pages: i32): i32 {
-  const logical = position / PAGE_TOKENS;
-  const page = <u32>logical < <u32>entries ? load<i32>(list + (<usize>logical << 2)) : -1;
-  if (<u32>page < <u32>pages) return page;
-  fail(Failure.page, position, 0);
-  return -1;
-}
-
-/** Numbers: heads, head width, page table entries, slots, pages, heads of a unit. */
-export function kvAppend(): void {
-  const rows = pointer(0), positions = pointer(1), slots = pointer(2), table = pointer(3), kv = pointer(4);
-  const width = int(0) * int(1), part = unitLo * int(5) * int(1), length = (unitHi - unitLo) * int(5) * int(1);
-  for (let t = rowLo; t < rowHi; t++) {
-    const slot = load<i32>(slots + (<usize>t << 2)), position = load<i32>(positions + (<usize>t << 2));
-    if (slot < 0) continue;
-    const list = pagesOf(table, slot, int(3), int(2));
-    const page = list ? pageOf(list, position, int(2), int(4)) : -1;
-    if (page < 0) continue;
-    const to = <usize>(page * PAGE_TOKENS + position % PAGE_TOKENS) * width + part;
-    memory.copy(kv + (to << 2), rows + (<usize>(t * width + part) << 2), <usize>length << 2);
-  }
-}
-
-// One group of query heads at one token. Set by `pagedAttention`, read by what it calls.
+// One group of query heads at one token. Set by `single`, read by what it calls.
 let heads: i32 = 0;
 let queries: usize = 0;
 let outputs: usize = 0;
 let keyWidth: i32 = 0;
 let valueWidth: i32 = 0;
 
-// Scratch: per head PAGE_TOKENS scores, then its maximum and its sum.
+// Scratch: per head PAGE_TOKENS scores, then its maximum and its sum; then a page of decoded rows.
 // @ts-ignore: decorator
 @inline function scores(head: i32): usize { return scratch + (<usize>head * (PAGE_TOKENS + 4) << 2); }
 // @ts-ignore: decorator
 @inline function state(head: i32): usize { return scores(head) + (PAGE_TOKENS << 2); }
+// @ts-ignore: decorator
+@inline function decoded(): usize { return scores(HEADS_AT_ONCE); }
+
+// @ts-ignore: decorator
+@inline function slotOf(t: i32): i32 { return load<i32>(pointer(4) + (<usize>t << 2)); }
+// @ts-ignore: decorator
+@inline function positionOf(t: i32): i32 { return load<i32>(pointer(3) + (<usize>t << 2)); }
 
 /**
  * Numbers: query heads, key heads, head width, value row, value width, entries, slots, pages,
- * window, chunk, query heads of a unit, scale.
+ * window, chunk, query heads of a unit, scale, format of the store, tokens, whether rows are tiles.
  */
 export function pagedAttention(): void {
-  const q = pointer(0), out = pointer(6), N = int(0), H = int(2), D = int(4), perKey = N / int(1);
-  keyWidth = H;
-  valueWidth = D;
+  const perKey = int(0) / int(1), most = min(perKey, TILE_HEADS), tokens = TILE_ROWS / most;
+  keyWidth = int(2);
+  valueWidth = int(4);
+  beginTiles();
+  if (int(14)) { shareTiles(perKey, most, tokens); return; }
   const lo = unitLo * int(10), hi = unitHi * int(10);
-  for (let t = rowLo; t < rowHi; t++) for (let head = lo; head < hi; head += heads) {
-    heads = min(min(HEADS_AT_ONCE, hi - head), perKey - head % perKey);
-    queries = q + (<usize>((t * N + head) * H) << 2);
-    outputs = out + (<usize>((t * N + head) * D) << 2);
-    memory.fill(outputs, 0, <usize>(heads * D) << 2);
-    attend(t, head / perKey);
+  for (let head = lo, count = 0; head < hi; head += count) {
+    count = min(min(most, hi - head), perKey - head % perKey);
+    for (let from = rowLo - rowLo % tokens; from < rowHi; from += tokens) attendRuns(from, tokens, rowLo, rowHi, head, count);
   }
 }
 
-function firstVisible(position: i32): i32 {
+/**
+ * Rows of the record are tiles, those of one group of heads after those of another. Later tokens
+ * see more, so a group's tiles are taken from both ends in turn: any stretch of them costs alike.
+ */
+function shareTiles(perKey: i32, most: i32, tokens: i32): void {
+  const T = int(13), tiles = (T + tokens - 1) / tokens, groups = (perKey + most - 1) / most;
+  for (let item = rowLo; item < rowHi; item++) {
+    const group = item / tiles, turn = item % tiles, tile = turn & 1 ? tiles - 1 - (turn >> 1) : turn >> 1;
+    const within = group % groups * most;
+    attendRuns(tile * tokens, tokens, 0, T, group / groups * perKey + within, min(most, perKey - within));
+  }
+}
+
+/** The tokens of [lo, hi) among those of one tile, run by run. */
+function attendRuns(from: i32, tokens: i32, lo: i32, hi: i32, head: i32, count: i32): void {
+  const end = min(from + tokens, int(13));
+  for (let first = from, next = 0; first < end; first = next) {
+    for (next = first + 1; next < end && follows(next);) next++;
+    const a = max(first, lo), b = min(next, hi);
+    if (a >= b) continue;
+    if (next - first > 1) attendTile(a, b, head, count);
+    else single(first, head, count);
+  }
+}
+
+/** Whether a token is the next of its predecessor's sequence. */
+function follows(t: i32): bool {
+  return slotOf(t) >= 0 && slotOf(t) == slotOf(t - 1) && positionOf(t) == positionOf(t - 1) + 1;
+}
+
+/** First position that the token at `position` sees. */
+export function firstVisible(position: i32): i32 {
   const window = int(8), chunk = int(9);
   const byWindow = window ? position - window + 1 : 0, byChunk = chunk ? position / chunk * chunk : 0;
   return max(0, max(byWindow, byChunk));
 }
 
+function single(t: i32, first: i32, count: i32): void {
+  const N = int(0), keyHead = first / (N / int(1));
+  for (let head = first; head < first + count; head += heads) {
+    heads = min(HEADS_AT_ONCE, first + count - head);
+    queries = pointer(0) + (<usize>((t * N + head) * keyWidth) << 2);
+    outputs = pointer(6) + (<usize>((t * N + head) * valueWidth) << 2);
+    memory.fill(outputs, 0, <usize>(heads * valueWidth) << 2);
+    attend(t, keyHead);
+  }
+}
+
 function attend(t: i32, keyHead: i32): void {
-  const position = load<i32>(pointer(3) + (<usize>t << 2)), slot = load<i32>(pointer(4) + (<usize>t << 2));
+  const position = positionOf(t), slot = slotOf(t);
   if (slot < 0) return;
   const list = pagesOf(pointer(5), slot, int(6), int(5));
   if (!list) return;
   for (let head = 0; head < heads; head++) { store<f32>(state(head), -Infinity); store<f32>(state(head), 0, 4); }
-  const keyRow = <usize>(int(1) * keyWidth) << 2, valueRow = <usize>(int(1) * int(3)) << 2;
   let from = firstVisible(position);
   while (from <= position) {
     const page = pageOf(list, from, int(5), int(7)), to = min(position + 1, (from / PAGE_TOKENS + 1) * PAGE_TOKENS);
     if (page < 0) return;
-    const row = <usize>(page * PAGE_TOKENS + from % PAGE_TOKENS), count = to - from;
-    score(pointer(1) + row * keyRow + (<usize>(keyHead * keyWidth) << 2), keyRow, count);
-    const values = pointer(2) + row * valueRow + (<usize>(keyHead * int(3)) << 2);
-    for (let head = 0; head < heads; head++) { weigh(head, count); gatherValues(head, values, valueRow, count); }
+    attendPage(<usize>(page * PAGE_TOKENS + from % PAGE_TOKENS), to - from, keyHead);
     from = to;
   }
   for (let head = 0; head < heads; head++) scaleRow(outputs + (<usize>(head * valueWidth) << 2), 1 / load<f32>(state(head), 4), valueWidth);
+}
+
+/** `count` rows of the store from `row` on. Those that are not float32 are decoded, once for all heads. */
+function attendPage(row: usize, count: i32, keyHead: i32): void {
+  const format = int(12), plain = format == Format.f32;
+  const keyRow = storedBytes(format, int(1) * keyWidth), valueRow = storedBytes(format, int(1) * int(3));
+  const keys = pointer(1) + row * keyRow + storedBytes(format, keyHead * keyWidth);
+  const values = pointer(2) + row * valueRow + storedBytes(format, keyHead * int(3));
+  if (plain) score(keys, keyRow, count);
+  else { decode(format, keys, keyRow, keyWidth, count); score(decoded(), <usize>keyWidth << 2, count); }
+  for (let head = 0; head < heads; head++) weigh(head, count);
+  if (!plain) decode(format, values, valueRow, valueWidth, count);
+  for (let head = 0; head < heads; head++) {
+    if (plain) gatherValues(head, values, valueRow, count);
+    else gatherValues(head, decoded(), <usize>valueWidth << 2, count);
+  }
+}
+
+function decode(format: i32, from: usize, stride: usize, n: i32, count: i32): void {
+  for (let j = 0, to = decoded(); j < count; j++, from += stride, to += <usize>n << 2) readRow(format, from, n, to);
 }
 
 function score(keys: usize, keyRow: usize, count: i32): void {

@@ -1,16 +1,20 @@
-// kv_append and paged_attention: see kernels/attention.ts.
+// kv_append and paged_attention: see kernels/pages.ts, attention.ts, attention_tile.ts.
 
 import { elementCount, PAGE_TOKENS } from '../../../tensor/index.js';
-import type { Spec } from '../../../tensor/index.js';
-import { HEADS_AT_ONCE, Kernel, PAGE_TOKENS as KERNEL_PAGE } from '../abi.js';
+import type { DType, Spec } from '../../../tensor/index.js';
+import { Format, HEADS_AT_ONCE, Kernel, PAGE_TOKENS as KERNEL_PAGE, TILE_HEADS, TILE_ROWS } from '../abi.js';
 import { byBoth, byColumns, byRows, float, lastAxis, whole, written } from '../task.js';
+import type { Task } from '../task.js';
 import type { Lowering } from './index.js';
 
 if (PAGE_TOKENS !== KERNEL_PAGE) throw new Error(`kernels were made for pages of ${KERNEL_PAGE} tokens, not ${PAGE_TOKENS}`);
 
 interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number }
 
-const typed = (inputs: readonly Spec[], floats: number) => inputs.every(({ dtype }, i) => dtype === (i < floats ? 'f32' : 'i32'));
+/** What page stores can hold. */
+const FORMATS: Partial<Record<DType, Format>> = { f32: Format.f32, f16: Format.f16 };
+
+const typed = (inputs: readonly Spec[], types: readonly DType[]) => inputs.length === types.length && inputs.every(({ dtype }, i) => dtype === types[i]);
 
 /**
  * Into how many units heads are divided. By key/value head, a thread appends, reads and attends
@@ -21,7 +25,7 @@ function headUnits(heads: number, keyHeads: number, threads: number): number {
 }
 
 const kvAppend: Lowering = {
-  supports: (inputs) => typed(inputs, 2),
+  supports: (inputs) => inputs[0].dtype in FORMATS && typed(inputs, [inputs[0].dtype, 'f32', 'i32', 'i32', 'i32']),
   lower({ inputs: [store, rows, positions, slots, table] }) {
     const [T, K, H] = rows.spec.shape;
     const [pages] = store.spec.shape;
@@ -29,28 +33,47 @@ const kvAppend: Lowering = {
     return [{
       kernel: Kernel.kv_append, rows: T, columns: K * H, grain: H, units: K, widthAt: [5, H], work: T * K * H,
       operands: [byBoth(rows, T, K * H), byRows(positions), byRows(slots), whole(table), written(byColumns(store, pages * PAGE_TOKENS, K * H))],
-      numbers: [K, H, entries, sequences, pages, 0],
+      numbers: [K, H, entries, sequences, pages, 0, FORMATS[store.spec.dtype]!],
     }];
   },
 };
 
+/** Working memory of a thread: that of tiles (kernels/attention_tile.ts) or of lone tokens, whichever is more. */
+function scratchBytes(H: number, D: number): number {
+  const sums = Math.ceil(D / 8) * 8;
+  const tile = PAGE_TOKENS * (H + sums + TILE_ROWS) + TILE_ROWS * (H + sums + 4) + sums;
+  return 4 * Math.max(tile, HEADS_AT_ONCE * (PAGE_TOKENS + 4) + PAGE_TOKENS * Math.max(H, D));
+}
+
+/** Tiles of all groups of heads; see `shareTiles` of the kernel. */
+function tileCount(T: number, N: number, K: number): number {
+  const most = Math.min(N / K, TILE_HEADS);
+  return Math.ceil(T / Math.floor(TILE_ROWS / most)) * K * Math.ceil(N / K / most);
+}
+
 const pagedAttention: Lowering = {
-  supports: (inputs) => typed(inputs, 3),
+  supports: (inputs) => inputs[1].dtype in FORMATS && typed(inputs, ['f32', inputs[1].dtype, inputs[1].dtype, 'i32', 'i32', 'i32']),
   lower({ call, inputs: [q, k, v, positions, slots, table], outputs: [out] }, { threads }) {
     const { scale, valueDim: D, window = 0, chunk = 0 } = call.attrs as unknown as AttentionAttrs;
     const [T, N, H] = q.spec.shape;
     const [pages, , K] = k.spec.shape;
     const V = lastAxis(v.spec);
     const [sequences, entries] = table.spec.shape;
-    return [{
-      kernel: Kernel.paged_attention, rows: T, columns: N * D, grain: D, units: headUnits(N, K, threads), widthAt: [10, D],
-      work: elementCount(q.spec.shape) * PAGE_TOKENS * 16, scratch: HEADS_AT_ONCE * (PAGE_TOKENS + 4) * 4,
-      operands: [
-        byBoth(q, T, N * H), byColumns(k, pages * PAGE_TOKENS, K * H, H), byColumns(v, pages * PAGE_TOKENS, K * V, V),
-        byRows(positions), byRows(slots), whole(table), written(byBoth(out, T, N * D)),
-      ],
-      numbers: [N, K, H, V, D, entries, sequences, pages, window, chunk, 0, float(scale)],
-    }];
+    // By head without waiting where that divides evenly; else by tiles, of which a long prompt has plenty.
+    const tiles = tileCount(T, N, K);
+    const byTiles = K % threads !== 0 && tiles >= 4 * Math.max(threads, K);
+    const numbers = [N, K, H, V, D, entries, sequences, pages, window, chunk, 0, float(scale), FORMATS[k.spec.dtype]!, T, Number(byTiles)];
+    const common = { kernel: Kernel.paged_attention, numbers, columns: N * D, work: elementCount(q.spec.shape) * PAGE_TOKENS * 16, scratch: scratchBytes(H, D) };
+    const task: Task = byTiles
+      ? { ...common, rows: tiles, grain: N * D, operands: [...[q, k, v, positions, slots, table].map(whole), written(whole(out))] }
+      : {
+          ...common, rows: T, grain: D, units: headUnits(N, K, threads), widthAt: [10, D],
+          operands: [
+            byBoth(q, T, N * H), byColumns(k, pages * PAGE_TOKENS, K * H, H), byColumns(v, pages * PAGE_TOKENS, K * V, V),
+            byRows(positions), byRows(slots), whole(table), written(byBoth(out, T, N * D)),
+          ],
+        };
+    return [task];
   },
 };
 

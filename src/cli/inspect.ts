@@ -78,15 +78,25 @@ function figures(model: Description): string[] {
     ['active per token', p.active === p.total ? 'all' : exact(p.active)],
     ...(p.stored === null ? [] : [['in the checkpoint', exact(p.stored)] as const]),
     ['weights', `${bytes(model.weightBytes)} ${p.stored === null ? 'in bf16' : 'as stored'}`],
+    ['  in other formats', (['fp8', 'q8_0', 'q4_0'] as const).map((format) => `${format} ${bytes(model.weightFormats[format].bytes)}`).join(', ')],
     ['vocabulary', `${thousands(model.vocabularySize)}, head ${model.tiedHead ? 'tied to the embedding' : 'of its own'}`],
     ['hidden size', thousands(model.hiddenSize)],
     ['longest context', `${thousands(model.contextLength)} tokens${model.learnedPositions ? ' (learned positions)' : ''}`],
     ['KV cache', `${bytes(model.kvBytesPerToken)} per token in bf16`],
     [`  at ${thousands(context)}`, bytes(model.kvAtContext)],
     ...(context === model.contextLength ? [] : [[`  at ${thousands(model.contextLength)}`, bytes(model.kvAtContextLength)] as const]),
-    ['decode step', `${flops(decode.flops.total)}, ${bytes(decode.bytesRead + decode.bytesWritten)} moved (at ${thousands(context)} tokens${sequences})`],
-    ['prefill', `${flops(prefill.flops.total)} (${thousands(context)} tokens)`],
+    ...cacheKinds(model),
+    ['decode step', `${flops(decode.flops.total)}, ${bytes(decode.bytesRead + decode.bytesWritten)} moved, ${decode.intensity.toFixed(1)} a byte (at ${thousands(context)} tokens${sequences})`],
+    ['prefill', `${flops(prefill.flops.total)}, ${thousands(Math.round(prefill.intensity))} a byte (${thousands(context)} tokens)`],
   ]);
+}
+
+/** Layers that keep differently, and the cache in other precisions. */
+function cacheKinds({ kvByKind, context, kvBytes }: Description): (readonly [string, string])[] {
+  const kinds = kvByKind.map(({ attention, reach, span, layers: count, bytesAtContext }) =>
+    [`  ${count} x ${attention} ${reach}${span === null ? '' : ` ${thousands(span)}`}`, bytes(bytesAtContext.bf16)] as const);
+  const others = (['f32', 'fp8', 'q8_0'] as const).map((precision) => `${precision} ${bytes(kvBytes(context, precision))}`).join(', ');
+  return [...(kinds.length > 1 ? kinds : []), ['  in other precisions', others]];
 }
 
 const PART_NAMES: Readonly<Record<string, string>> = { sharedExperts: 'shared experts', positions: 'position table' };

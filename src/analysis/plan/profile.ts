@@ -65,11 +65,12 @@ export function profileModel(name: string, config: Readonly<Record<string, unkno
   const layers = describeLayers(run, single, counts, ropeRules(hf));
   const total = (value: (count: ParameterCount) => number) => counts.reduce((sum, count) => sum + value(count), 0);
   const traffic = weightTraffic(run, single, counts);
+  const widest = remembered((tokens) => widestOp(run, tokens));
   return {
     name, family: family.name, config, layers, vocabulary: frame.vocab, parameters: total((c) => c.total), active: total((c) => c.active),
     contextLength: frame.context, learnedPositions: frame.positions ?? null, weights: bytesByFormat(counts),
     kvBytes: (context, precision) => kvBytes(layers, context, precision),
-    workspace: (tokens, rows) => workspace(run, tokens, rows, frame.dim),
+    workspace: (tokens, rows) => widest(tokens) + 4 * tokens * frame.dim + 4 * rows * frame.vocab,
     decode: (context, batch, format, kv) => ({
       // Every sequence does the same arithmetic: what a batch saves is the reading of weights.
       flops: batch * costOf(single, context).flops.total,
@@ -110,9 +111,19 @@ function shareOf({ op, inputs, attrs }: Call, index: number, { shape }: Paramete
   return (tokens) => expectedExperts(shape[0], perToken, tokens) / shape[0];
 }
 
-function workspace(run: Execution, tokens: number, rows: number, dim: number): number {
-  const { calls } = run.prefill(tokens);
+/** Bytes of the activations that the widest op of a prefill reads and writes. */
+function widestOp(run: Execution, tokens: number): number {
   const isActivation = ({ buffer, spec }: Operand) => !run.parameterOf.has(buffer) && spec.dtype === 'f32';
-  const widest = Math.max(...calls.map(({ inputs, outputs }) => [...inputs, ...outputs].filter(isActivation).reduce((sum, { spec }) => sum + byteLength(spec), 0)));
-  return widest + 4 * tokens * dim + 4 * rows * run.decoder.frame.vocab;
+  const bytes = ({ inputs, outputs }: Call) => [...inputs, ...outputs].filter(isActivation).reduce((sum, { spec }) => sum + byteLength(spec), 0);
+  return Math.max(...run.prefill(tokens).calls.map(bytes));
+}
+
+/** Looking for the largest context asks for the same pass again and again. */
+function remembered(compute: (tokens: number) => number): (tokens: number) => number {
+  const known = new Map<number, number>();
+  return (tokens) => {
+    const value = known.get(tokens) ?? compute(tokens);
+    known.set(tokens, value);
+    return value;
+  };
 }

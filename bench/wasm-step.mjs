@@ -1,7 +1,7 @@
 // How fast a Qwen3-0.6B-shaped model of made-up Q8_0 weights decodes on this machine, against what
-// the memory could give, and where the time goes. Not a test: run it on a built package.
+// the memory could give, and where the time goes. Run it on a built package.
 //
-//   node tests/wasm/measure.mjs [--threads 1,2] [--layers 28] [--tokens 48] [--prompt 64] [--profile] [--format q8_0] [--dist ../../dist]
+//   node bench/wasm-step.mjs [--threads 1,2] [--layers 28] [--tokens 48] [--prompt 64] [--profile] [--format q8_0] [--dist ../dist]
 
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
@@ -10,7 +10,7 @@ import { main as compile } from 'assemblyscript/asc';
 const { values: options } = parseArgs({
   options: {
     threads: { type: 'string', default: '1,2' }, layers: { type: 'string', default: '28' }, tokens: { type: 'string', default: '48' },
-    prompt: { type: 'string', default: '64' }, profile: { type: 'boolean', default: false }, format: { type: 'string', default: 'q8_0' }, dist: { type: 'string', default: '../../dist' },
+    prompt: { type: 'string', default: '64' }, profile: { type: 'boolean', default: false }, format: { type: 'string', default: 'q8_0' }, dist: { type: 'string', default: '../dist' },
   },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);

@@ -14,7 +14,7 @@ export type { Gguf } from './gguf/read.js';
 export type { MetadataValue } from './gguf/header.js';
 export { writeGguf } from './gguf/write.js';
 export type { GgufStream, WritableMetadata, WritableValue } from './gguf/write.js';
-export { blockBytes, blockSize } from './gguf/types.js';
+export { blockBytes, blockSize, isBlockFormat } from './gguf/types.js';
 export type { GgufType } from './gguf/types.js';
 export { openHubRepository } from './hub.js';
 export type { DownloadProgress, HubOptions } from './hub.js';

@@ -17,7 +17,7 @@ import { number } from './options.js';
 import { meter } from './progress.js';
 import { pairs } from './table.js';
 
-const WEIGHTS = ['stored', 'f32', 'f16', 'bf16', 'q8_0'] as const;
+const WEIGHTS = ['stored', 'f32', 'f16', 'bf16', 'q8_0', 'q4_0'] as const;
 type Weights = (typeof WEIGHTS)[number];
 
 interface BenchOptions {

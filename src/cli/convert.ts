@@ -176,7 +176,7 @@ async function tokenizerOf(checkpoint: Checkpoint, io: Io) {
 async function dominantType({ directory, tensors }: Checkpoint): Promise<string> {
   const { isGgufDirectory } = await import('../checkpoint/index.js');
   const counts = new Map<string, number>();
-  // A GGUF checkpoint shows blocks that are decoded on reading as float32; its file says what they are.
+  // A GGUF checkpoint shows blocks that had to be taken apart as float32; its file says what they are.
   for (const { shape, dtype } of (isGgufDirectory(directory) ? directory.gguf.tensors : tensors).values()) {
     if (shape.length > 1) counts.set(dtype, (counts.get(dtype) ?? 0) + shape.reduce((a, b) => a * b, 1));
   }

@@ -15,7 +15,7 @@ import { contextLength, number } from './options.js';
 import { meter } from './progress.js';
 import { pairs } from './table.js';
 
-const WEIGHTS = ['stored', 'f32', 'f16', 'q8_0'] as const satisfies readonly WeightFormat[];
+const WEIGHTS = ['stored', 'f32', 'f16', 'q8_0', 'q4_0'] as const satisfies readonly WeightFormat[];
 
 interface EvalOptions {
   readonly data: string;

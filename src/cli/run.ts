@@ -32,7 +32,7 @@ export interface RunOptions {
   readonly json?: true;
 }
 
-const WEIGHTS = ['stored', 'f32', 'f16', 'q8_0'] as const satisfies readonly WeightFormat[];
+const WEIGHTS = ['stored', 'f32', 'f16', 'q8_0', 'q4_0'] as const satisfies readonly WeightFormat[];
 
 export function registerRun(program: Command, io: Io): void {
   program.command('run')

@@ -41,7 +41,7 @@ export class Engine {
       const context = contextLength(decoder, options);
       const scaleBlock = options.scaleBlock ?? fp8Block(checkpoint.config);
       const binding = { ...options, scaleBlock };
-      checkMemory(decoder, checkpoint, binding);
+      checkMemory(decoder, checkpoint, binding, backend);
       const { tensors, skipped } = await bindWeights(decoder, checkpoint.tensors, device, binding);
       return new Engine(family, decoder, device, new Runner(device, decoder, context, options.replay), tensors, skipped, hf.floats);
     } catch (error) {
@@ -105,11 +105,11 @@ function unused(seen: ReadonlyMap<string, unknown>, path: string): string {
   return key;
 }
 
-function checkMemory(decoder: Decoder, { name, tensors }: Checkpoint, options: EngineOptions): void {
+function checkMemory(decoder: Decoder, { name, tensors }: Checkpoint, options: EngineOptions, backend: Backend): void {
   if (options.memory === undefined) return;
-  const bytes = planBinding(decoder, tensors, options).targets.reduce((sum, { spec }) => sum + byteLength(spec), 0);
+  const bytes = planBinding(decoder, tensors, options, backend).targets.reduce((sum, { spec }) => sum + byteLength(spec), 0);
   const gigabytes = (n: number) => `${(n / 1e9).toFixed(n < 1e8 ? 3 : 1)} GB`;
-  if (bytes > options.memory) throw new RangeError(`the weights of ${name} take ${gigabytes(bytes)}, more than the ${gigabytes(options.memory)} allowed; smaller weights (q8_0) or a smaller model would fit`);
+  if (bytes > options.memory) throw new RangeError(`the weights of ${name} take ${gigabytes(bytes)}, more than the ${gigabytes(options.memory)} allowed; smaller weights (q8_0, q4_0) or a smaller model would fit`);
 }
 
 function contextLength(decoder: Decoder, { contextLength: wanted }: EngineOptions): number {

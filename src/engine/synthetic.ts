@@ -1,15 +1,16 @@
 // Weights of a published shape without a checkpoint: a repeating pattern of small numbers in the
 // wanted format. For speed and memory measurements; the text it produces means nothing.
 
+import { encodeFloat32 } from '../checkpoint/encode.js';
 import { buildModel } from '../models/index.js';
 import { parameters } from '../nn/index.js';
 import type { Parameter } from '../nn/index.js';
-import { bf16Bits, byteLength, elementCount, empty, f16Bits, fromArray, Q8_0_BLOCK, Q8_0_BYTES } from '../tensor/index.js';
-import type { Backend, Device, DType, Spec, Tensor } from '../tensor/index.js';
+import { byteLength, elementCount, empty, fitsBlocks, fromArray } from '../tensor/index.js';
+import type { Backend, Device, Spec, Tensor } from '../tensor/index.js';
 import { Engine } from './engine.js';
 import type { EngineOptions } from './engine.js';
 
-export type SyntheticFormat = 'f32' | 'f16' | 'bf16' | 'q8_0';
+export type SyntheticFormat = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0';
 
 /** Bytes written at a time. */
 const CHUNK = 16 * 2 ** 20;
@@ -27,9 +28,8 @@ export async function syntheticEngine(config: unknown, backend: Backend, format:
 }
 
 /** Matrices are in `format`, vectors and routers in float32. */
-export function syntheticSpec({ shape, precise }: Parameter, format: SyntheticFormat): Spec {
-  const fits = format !== 'q8_0' || shape.at(-1)! % Q8_0_BLOCK === 0;
-  return { shape, dtype: shape.length < 2 || precise || !fits ? 'f32' : format };
+export function syntheticSpec({ shape, precise }: Parameter, format: SyntheticFormat): Spec & { readonly dtype: SyntheticFormat } {
+  return { shape, dtype: shape.length < 2 || precise || !fitsBlocks(format, shape.at(-1)!) ? 'f32' : format };
 }
 
 /** A tensor for one parameter. */
@@ -48,26 +48,12 @@ export function syntheticWeight(parameter: Parameter, device: Device, format: Sy
 }
 
 /** 8,160 numbers of the given deviation (a multiple of no power-of-two row above 32), encoded. */
-function unitBytes(dtype: DType, deviation: number): Uint8Array {
-  const count = 255 * Q8_0_BLOCK;
+function unitBytes(dtype: SyntheticFormat, deviation: number): Uint8Array {
+  const count = 255 * 32;
   let state = 1;
   const values = Float32Array.from({ length: count }, () => {
     state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
     return (state / 0x40000000 - 1) * deviation * Math.sqrt(3);
   });
-  switch (dtype) {
-    case 'f32': return new Uint8Array(values.buffer);
-    case 'f16': return new Uint8Array(Uint16Array.from(values, f16Bits).buffer);
-    case 'bf16': return new Uint8Array(Uint16Array.from(values, bf16Bits).buffer);
-    case 'q8_0': {
-      const out = new Uint8Array((count / Q8_0_BLOCK) * Q8_0_BYTES);
-      const scale = (deviation * Math.sqrt(3)) / 127;
-      for (let b = 0; b * Q8_0_BLOCK < count; b++) {
-        new DataView(out.buffer).setUint16(b * Q8_0_BYTES, f16Bits(scale), true);
-        for (let i = 0; i < Q8_0_BLOCK; i++) out[b * Q8_0_BYTES + 2 + i] = Math.round(values[b * Q8_0_BLOCK + i] / scale) & 0xff;
-      }
-      return out;
-    }
-    default: throw new TypeError(`synthetic weights cannot be ${dtype}`);
-  }
+  return encodeFloat32(dtype, values);
 }

@@ -4,18 +4,19 @@
 // matrix is in memory beside the weights themselves. What a parameter is made of (slices,
 // transposed matrices, one tensor per expert) is declared by the family; here it is only obeyed.
 
-import { dequantize, hasNonFinite, toFloat32 } from '../checkpoint/index.js';
+import { dequantize, hasNonFinite, isBlockFormat, toFloat32 } from '../checkpoint/index.js';
 import { encodeFloat32 } from '../checkpoint/encode.js';
+import type { EncodedType } from '../checkpoint/encode.js';
 import type { StoredTensor } from '../checkpoint/index.js';
 import { constants, parameters } from '../nn/index.js';
 import type { Decoder, Parameter, Piece } from '../nn/index.js';
-import { byteLength, elementBytes, elementCount, empty, fromArray, scaleOffset } from '../tensor/index.js';
-import type { Device, DType, Spec, Tensor } from '../tensor/index.js';
+import { byteLength, elementBytes, elementCount, empty, fitsBlocks, fromArray, isBlockType, scaleOffset } from '../tensor/index.js';
+import type { Backend, Device, DType, Spec, Tensor } from '../tensor/index.js';
 import { sameShape } from '../tensor/op.js';
 import { checkpointPieces, findPrefixes } from './names.js';
 
 /** Weights as they are stored, or requantised while loading. */
-export type WeightFormat = 'stored' | 'f32' | 'f16' | 'q8_0';
+export type WeightFormat = 'stored' | 'f32' | 'f16' | 'q8_0' | 'q4_0';
 
 export interface LoadProgress { readonly loaded: number; readonly total: number; readonly tensor: string }
 
@@ -34,7 +35,13 @@ export class WeightsError extends Error {
 }
 
 /** One parameter to be filled: where each stored tensor goes. */
-interface Target { readonly parameter: Parameter; readonly spec: Spec; readonly pieces: readonly BoundPiece[] }
+interface Target {
+  readonly parameter: Parameter;
+  readonly spec: Spec;
+  readonly pieces: readonly BoundPiece[];
+  /** The quantised format that it would have, where `spec` is another because that cannot be computed with. */
+  readonly insteadOf?: string;
+}
 interface BoundPiece {
   readonly piece: Piece;
   readonly stored: StoredTensor;
@@ -50,10 +57,13 @@ export interface Binding {
   readonly skipped: string[];
 }
 
-const STORED_DTYPES: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16', F8_E4M3: 'f8_e4m3', Q8_0: 'q8_0' };
+const STORED_DTYPES: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16', F8_E4M3: 'f8_e4m3', Q8_0: 'q8_0', Q4_0: 'q4_0', Q4_K: 'q4_k', Q6_K: 'q6_k' };
+
+/** What a format is asked of: the backend that will compute. Undefined: one that has every kernel. */
+type Kernels = Pick<Backend, 'name' | 'supports'> | undefined;
 
 /** What loading would bind, without reading any weights: targets, and names that nothing uses. */
-export function planBinding(decoder: Decoder, tensors: ReadonlyMap<string, StoredTensor>, options: BindOptions = {}): { targets: Target[]; skipped: string[] } {
+export function planBinding(decoder: Decoder, tensors: ReadonlyMap<string, StoredTensor>, options: BindOptions = {}, kernels?: Kernels): { targets: Target[]; skipped: string[] } {
   const prefixes = findPrefixes(decoder, tensors);
   const used = new Set<string>();
   const targets = parameters(decoder).map((parameter) => {
@@ -65,7 +75,7 @@ export function planBinding(decoder: Decoder, tensors: ReadonlyMap<string, Store
       if (bound.scales) used.add(bound.scales.name);
       return bound;
     });
-    return { parameter, pieces, spec: targetSpec(parameter, pieces, options) };
+    return { parameter, pieces, ...target(parameter, pieces, options, kernels) };
   });
   return { targets, skipped: [...tensors.keys()].filter((name) => !used.has(name)) };
 }
@@ -75,7 +85,7 @@ function find(tensors: ReadonlyMap<string, StoredTensor>, piece: Piece, paramete
   const shape = `[${piece.shape.join(', ')}]`;
   if (!stored) throw new WeightsError(`the checkpoint has no tensor '${piece.name}' of shape ${shape}, which ${parameter.path} needs`);
   if (!sameShape(stored.shape, piece.shape)) throw new WeightsError(`tensor '${piece.name}' in ${stored.file} has shape [${stored.shape.join(', ')}], expected ${shape}`);
-  if (!(stored.dtype in STORED_DTYPES)) throw new WeightsError(`tensor '${piece.name}' in ${stored.file} has type ${stored.dtype}; weights may be ${Object.keys(STORED_DTYPES).join(', ')}`);
+  if (!(stored.dtype in STORED_DTYPES || isBlockFormat(stored.dtype))) throw new WeightsError(`tensor '${piece.name}' in ${stored.file} has type ${stored.dtype}; weights may be ${Object.keys(STORED_DTYPES).join(', ')} and GGUF's other block formats`);
   return stored;
 }
 
@@ -87,19 +97,45 @@ function pieceShape({ shape, columns, transposed }: Piece): number[] {
   return transposed ? [...rest, last, shape.at(-2)!] : [...rest, shape.at(-2)!, last];
 }
 
-function targetSpec(parameter: Parameter, pieces: readonly BoundPiece[], { weights = 'stored', scaleBlock }: BindOptions): Spec {
-  const { shape } = parameter;
+/** The type that a parameter is held in: the wanted or stored one, or what comes closest and has kernels. */
+function target(parameter: Parameter, pieces: readonly BoundPiece[], options: BindOptions, kernels: Kernels): Pick<Target, 'spec' | 'insteadOf'> {
+  const { shape, precise } = parameter;
+  const { weights = 'stored' } = options;
   // Vectors are tiny and read by every op: float32 always.
-  if (shape.length < 2) return { shape, dtype: 'f32' };
-  const rowsOfBlocks = shape.at(-1)! % 32 === 0;
-  if (weights !== 'stored' && !parameter.precise && (weights !== 'q8_0' || rowsOfBlocks)) return { shape, dtype: weights };
-  const types = new Set(pieces.map(({ stored }) => STORED_DTYPES[stored.dtype]));
-  const [dtype] = types;
-  if (types.size > 1) return { shape, dtype: 'f32' };
-  if (dtype !== 'f8_e4m3' && dtype !== 'q8_0') return { shape, dtype };
-  // Scales belong to blocks of a row, which would be torn apart.
-  if (pieces.some(({ piece }) => piece.transposed || piece.columns)) return { shape, dtype: 'f32' };
-  if (dtype === 'q8_0') return { shape, dtype };
+  if (shape.length < 2) return { spec: { shape, dtype: 'f32' } };
+  if (weights !== 'stored' && !precise && fitsBlocks(weights, shape.at(-1)!)) return replaced({ shape, dtype: weights }, weights, parameter, kernels);
+  const types = new Set(pieces.map(({ stored }) => stored.dtype));
+  const [type] = types;
+  if (types.size > 1) {
+    const blocks = [...types].every(isBlockFormat) && !torn(pieces);
+    return blocks ? replaced(undefined, [...types].sort().join(' and '), parameter, kernels) : { spec: { shape, dtype: 'f32' } };
+  }
+  if (!isBlockFormat(type)) return { spec: plainSpec(parameter, STORED_DTYPES[type], pieces, options) };
+  if (torn(pieces)) return { spec: { shape, dtype: 'f32' } };
+  return replaced(type in STORED_DTYPES ? { shape, dtype: STORED_DTYPES[type] } : undefined, type, parameter, kernels);
+}
+
+/** Whether loading takes rows apart, and with them the blocks that share a scale. */
+const torn = (pieces: readonly BoundPiece[]): boolean => pieces.some(({ piece }) => piece.transposed || piece.columns);
+
+/** `wanted` where the backend multiplies by it; else q8_0, whose steps are finer than other formats', else float32. */
+function replaced(wanted: Spec | undefined, insteadOf: string, { shape, precise }: Parameter, kernels: Kernels): Pick<Target, 'spec' | 'insteadOf'> {
+  const multiplies = ({ dtype }: Spec): boolean => {
+    const [rows, columns] = shape.slice(-2);
+    return !kernels || kernels.supports('linear', [{ shape: [1, columns], dtype: 'f32' }, { shape: [rows, columns], dtype }], {});
+  };
+  if (wanted && (!isBlockType(wanted.dtype) || multiplies(wanted))) return { spec: wanted };
+  const q8: Spec = { shape, dtype: 'q8_0' };
+  // What a family calls precise must not be rounded a second time.
+  const good = !precise && fitsBlocks('q8_0', shape.at(-1)!) && multiplies(q8);
+  return { spec: good ? q8 : { shape, dtype: 'f32' }, insteadOf };
+}
+
+function plainSpec(parameter: Parameter, dtype: DType, pieces: readonly BoundPiece[], { scaleBlock }: BindOptions): Spec {
+  const { shape } = parameter;
+  if (dtype !== 'f8_e4m3') return { shape, dtype };
+  // Scales belong to blocks of a matrix, which would be torn apart.
+  if (torn(pieces)) return { shape, dtype: 'f32' };
   const scaled = pieces.filter(({ scales }) => scales).length;
   if (scaled === 0) return { shape, dtype };
   const spec: Spec = { shape, dtype, scaleBlock };
@@ -109,7 +145,8 @@ function targetSpec(parameter: Parameter, pieces: readonly BoundPiece[], { weigh
 
 /** Reads every weight into buffers of `device` and binds them. On any failure nothing stays allocated. */
 export async function bindWeights(decoder: Decoder, stored: ReadonlyMap<string, StoredTensor>, device: Device, options: BindOptions = {}): Promise<Binding> {
-  const { targets, skipped } = planBinding(decoder, stored, options);
+  const { targets, skipped } = planBinding(decoder, stored, options, device.backend);
+  for (const warning of replacements(targets, device.backend.name)) options.onWarning?.(warning);
   const bytes = targets.reduce((sum, { spec }) => sum + byteLength(spec), 0);
   await device.backend.reserve(bytes);
   const owned: Tensor[] = [];
@@ -128,6 +165,16 @@ export async function bindWeights(decoder: Decoder, stored: ReadonlyMap<string, 
     for (const tensor of owned) tensor.release();
     throw error;
   }
+}
+
+/** In a sentence for each format: what is not held as it was stored or wanted, and as what instead. */
+function replacements(targets: readonly Target[], backend: string): string[] {
+  const counts = new Map<string, number>();
+  for (const { insteadOf, spec } of targets) if (insteadOf) counts.set(`${insteadOf}/${spec.dtype}`, (counts.get(`${insteadOf}/${spec.dtype}`) ?? 0) + 1);
+  return [...counts].map(([key, count]) => {
+    const [from, to] = key.split('/');
+    return `${count} ${count === 1 ? 'matrix is' : 'matrices are'} held as ${to} instead of ${from}, which the ${backend} backend does not compute with`;
+  });
 }
 
 /** Uploads what the definition itself gives; equal constants share a buffer. */
@@ -151,9 +198,9 @@ async function fill(targets: readonly Target[], homes: ReadonlyMap<Target, Tenso
     let finite = true;
     for await (const matrix of matrices(stored, places[0].bound, options.scaleBlock)) {
       options.signal?.throwIfAborted();
-      finite &&= !hasNonFinite(stored.dtype, matrix.bytes) && !matrix.scales?.values.some((s) => !Number.isFinite(s));
+      finite &&= !hasNonFinite(matrix.dtype, matrix.bytes) && !matrix.scales?.values.some((s) => !Number.isFinite(s));
       for (const { target, bound } of places) place(matrix, bound, target.spec, homes.get(target)!);
-      loaded += matrix.bytes.byteLength;
+      loaded += matrix.storedBytes;
       options.onProgress?.({ loaded, total, tensor: stored.name });
     }
     if (!finite) options.onWarning?.(`tensor '${stored.name}' in ${stored.file} holds NaN or infinite numbers`);
@@ -163,7 +210,9 @@ async function fill(targets: readonly Target[], homes: ReadonlyMap<Target, Tenso
 /** Some rows of one matrix (the last two axes) of a stored tensor. */
 interface Matrix {
   readonly bytes: Uint8Array;
+  /** As stored, or F32 where that is a block format that no tensor keeps. */
   readonly dtype: string;
+  readonly storedBytes: number;
   readonly rows: number;
   readonly columns: number;
   /** Row of the whole tensor that these begin with, all leading axes collapsed. */
@@ -181,11 +230,13 @@ async function* matrices(stored: StoredTensor, { piece, scales }: BoundPiece, bl
   const rowBytes = stored.byteLength / allRows;
   const scaleTable = scales && block ? await readScales(scales, matrixRows, columns, block) : undefined;
   const whole = piece.transposed || scaleTable;
-  const step = whole ? matrixRows : Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+  // A block format may have to become float32, which is up to 16 times as much.
+  const step = whole ? matrixRows : Math.max(1, Math.floor(CHUNK_BYTES / Math.max(rowBytes, isBlockFormat(stored.dtype) ? 4 * columns : 0)));
   for (let firstRow = 0; firstRow < allRows; firstRow += step) {
     const rows = Math.min(step, allRows - firstRow);
     const bytes = await stored.readRange(firstRow * rowBytes, rows * rowBytes);
-    yield { bytes, dtype: stored.dtype, rows, columns, firstRow, scales: scaleTable };
+    const kept = stored.dtype in STORED_DTYPES;
+    yield { bytes: kept ? bytes : bytesOf(dequantize(stored.dtype, bytes)), dtype: kept ? stored.dtype : 'F32', storedBytes: bytes.byteLength, rows, columns, firstRow, scales: scaleTable };
   }
 }
 
@@ -203,7 +254,7 @@ function place(matrix: Matrix, { piece, start }: BoundPiece, spec: Spec, home: T
   const element = start + matrix.firstRow * columns;
   const source = asStored ? matrix.bytes : bytesOf(floats(matrix));
   const arranged = arrange(source, source.byteLength / (matrix.rows * matrix.columns), matrix, piece);
-  const out = asStored || spec.dtype === 'f32' ? arranged : encodeFloat32(spec.dtype as 'f16' | 'q8_0', new Float32Array(arranged.buffer, arranged.byteOffset, arranged.byteLength / 4));
+  const out = asStored || spec.dtype === 'f32' ? arranged : encodeFloat32(spec.dtype as EncodedType, new Float32Array(arranged.buffer, arranged.byteOffset, arranged.byteLength / 4));
   backend.write(home.storage.id, elementBytes({ shape: [element], dtype: spec.dtype }), out);
   if (asStored && matrix.scales) {
     const { values } = matrix.scales;
@@ -213,7 +264,7 @@ function place(matrix: Matrix, { piece, start }: BoundPiece, spec: Spec, home: T
 }
 
 function floats({ dtype, bytes, scales, columns }: Matrix): Float32Array {
-  const values = dtype === 'Q8_0' ? dequantize(dtype, bytes) : toFloat32(dtype, bytes);
+  const values = isBlockFormat(dtype) ? dequantize(dtype, bytes) : toFloat32(dtype, bytes);
   if (!scales) return values;
   const [blockRows, blockColumns] = scales.block;
   return values.map((value, i) => {

@@ -67,6 +67,13 @@ describe('a checkpoint written as GGUF computes the same', () => {
     expect(relativeError(await logits(file), await logits(checkpoint, 'q8_0'))).toBeLessThan(name === 'qwen3' ? 1e-3 : 1e-5);
   });
 
+  it.each(['llama3', 'qwen3_moe'])('%s in q4_0, as when it is requantised while loading', async (name) => {
+    const checkpoint = await openReference(name);
+    const file = await openGguf(await convert(checkpoint, 'q4_0'));
+    opened.push(() => file.close());
+    expect(relativeError(await logits(file), await logits(checkpoint, 'q4_0'))).toBeLessThan(1e-5);
+  });
+
   it('deepseek_v3 in q8_0, for most tokens as when it is requantised', async () => {
     const checkpoint = await openReference('deepseek_v3');
     const [got, want] = [await logits(await openGguf(await convert(checkpoint, 'q8_0'))), await logits(checkpoint, 'q8_0')];
@@ -79,9 +86,9 @@ describe('a checkpoint written as GGUF computes the same', () => {
 });
 
 describe('a checkpoint read from GGUF', () => {
-  it('keeps f32, f16, bf16 and Q8_0 as they are stored and decodes the rest', async () => {
+  it('keeps plain and block formats as they are stored', async () => {
     const checkpoint = await openReference('qwen3_moe');
-    for (const [format, dtype] of [['f32', 'F32'], ['f16', 'F16'], ['bf16', 'BF16'], ['q8_0', 'Q8_0'], ['q4_0', 'F32']] as const) {
+    for (const [format, dtype] of [['f32', 'F32'], ['f16', 'F16'], ['bf16', 'BF16'], ['q8_0', 'Q8_0'], ['q4_0', 'Q4_0']] as const) {
       const file = await openGguf(await convert(checkpoint, format));
       const up = file.tensors.get('model.layers.1.mlp.experts.3.up_proj.weight')!;
       expect(up).toMatchObject({ dtype, shape: [32, 64] });

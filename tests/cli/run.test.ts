@@ -97,7 +97,7 @@ describe('a prompt', () => {
   });
 
   it('takes the weights in another format, and another context', async () => {
-    for (const format of ['f32', 'f16', 'q8_0']) expect((await run(model, 'Hello', '--max-tokens', '2', '--weights', format)).code).toBe(0);
+    for (const format of ['f32', 'f16', 'q8_0', 'q4_0']) expect((await run(model, 'Hello', '--max-tokens', '2', '--weights', format)).code).toBe(0);
     expectFailure(await run(model, 'Hello', '--context', '4'), /5 tokens are more than the context of 4/);
   });
 });

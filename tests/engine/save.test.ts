@@ -118,7 +118,7 @@ async function decoded(model: Model): Promise<Map<string, { spec: Spec; values: 
 
 describe('weights requantised while loading', () => {
   // The largest relative change of a number that rounding to the format may make, in units of its row's largest.
-  const formats = [['f32', 0], ['f16', 2 ** -11], ['q8_0', 0.5 / 127 + 2 ** -11]] as const;
+  const formats = [['f32', 0], ['f16', 2 ** -11], ['q8_0', 0.5 / 127 + 2 ** -11], ['q4_0', 1.002 / 8]] as const;
   for (const name of ['qwen3', 'gpt2', 'llama4', 'deepseek_v3', 'deepseek_v3_fp8']) it(name, async () => {
     const stored = await loadReference(name);
     const exact = await decoded(stored);
@@ -130,7 +130,7 @@ describe('weights requantised while loading', () => {
         const want = exact.get(path)!;
         const kept = spec.shape.length < 2 || want.spec.dtype === spec.dtype;
         expect(relativeError(values, want.values), `${path} as ${spec.dtype}`).toBeLessThanOrEqual(kept ? 0 : step);
-        if (weights === 'q8_0' && spec.shape.length > 1) expect(spec.dtype === 'q8_0', path).toBe(spec.shape.at(-1)! % 32 === 0 && !/gate\.weight$|router\.weight$/.test(path));
+        if ((weights === 'q8_0' || weights === 'q4_0') && spec.shape.length > 1) expect(spec.dtype === weights, path).toBe(spec.shape.at(-1)! % 32 === 0 && !/gate\.weight$|router\.weight$/.test(path));
       }
       await model.dispose();
     }

@@ -49,7 +49,7 @@ it('has no divergence from itself and some from its quantised self', async () =>
 
 it('benchmarks a model made of synthetic weights', async () => {
   const config = JSON.parse(readFileSync(join(modelDirectory('qwen3_moe')!, 'config.json'), 'utf8')) as Record<string, unknown>;
-  for (const format of ['f32', 'f16', 'bf16', 'q8_0'] as const) {
+  for (const format of ['f32', 'f16', 'bf16', 'q8_0', 'q4_0'] as const) {
     const engine = Engine.create(config, new ReferenceBackend(), (parameter, device) => syntheticWeight(parameter, device, format));
     const result = await benchmark(engine.runner, { prompt: 12, generate: 3, sequences: 2 });
     expect(result).toMatchObject({ promptTokens: 12, generatedTokens: 3, sequences: 2 });

@@ -2,7 +2,7 @@
 // the names that the families declare, in the hub's orientation and order. Nothing is read but headers
 // (and the few numbers of rope_freqs.weight) until a tensor is asked for.
 //
-// F32, F16, BF16 and Q8_0 keep their type; the other formats are decoded to float32 as they are read.
+// F32, F16, BF16 and the block formats keep their type; other plain numbers are read as float32.
 
 import type { ByteSource, Directory } from '../../platform/index.js';
 import type { Checkpoint } from '../checkpoint.js';
@@ -19,14 +19,15 @@ import { llama3RuleOf } from './rope-freqs.js';
 import { asStored, storedRows } from './rows.js';
 import { expand } from './rules.js';
 import type { Rule } from './rules.js';
+import { isBlockFormat } from './types.js';
 
 // The deepest model published has 126 layers, the widest 512 experts. Rules are gone through for each
 // layer and expert, so a header must not say a billion.
 const MAX_LAYERS = 4096;
 const MAX_EXPERTS = 4096;
 
-/** The types that the engine computes with as they are stored. */
-const isHeld = (dtype: string): boolean => dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' || dtype === 'Q8_0';
+/** The types that the engine knows as they are stored. */
+const isHeld = (dtype: string): boolean => dtype === 'F32' || dtype === 'F16' || dtype === 'BF16' || isBlockFormat(dtype);
 
 /** A directory that stands for a GGUF file: it has no files of the hub, only what the header says. */
 export interface GgufDirectory extends Directory {

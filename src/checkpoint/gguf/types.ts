@@ -63,6 +63,11 @@ export function isGgufType(name: string): name is GgufType {
   return Object.hasOwn(FORMATS, name);
 }
 
+/** Whether values of a type share scales in blocks; false for plain numbers and for what GGUF does not have. */
+export function isBlockFormat(name: string): boolean {
+  return isGgufType(name) && FORMATS[name].values > 1;
+}
+
 /** The format of a type. Throws CheckpointError for a name that GGUF does not have. */
 export function formatOf(type: string): BlockFormat {
   if (!isGgufType(type)) throw new CheckpointError(`${quoted(type)} is not a GGUF tensor type; known are ${Object.keys(FORMATS).join(', ')}`);

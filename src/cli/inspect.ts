@@ -94,9 +94,9 @@ function figures(model: Description): string[] {
 /** Layers that keep differently, and the cache in other precisions. */
 function cacheKinds({ kvByKind, context, kvBytes }: Description): (readonly [string, string])[] {
   const kinds = kvByKind.map(({ attention, reach, span, layers: count, bytesAtContext }) =>
-    [`  ${count} x ${attention} ${reach}${span === null ? '' : ` ${thousands(span)}`}`, bytes(bytesAtContext.bf16)] as const);
+    [`  ${count} x ${reach}${span === null ? '' : ` ${thousands(span)}`}`, `${bytes(bytesAtContext.bf16)} (${attention}, at ${thousands(context)})`] as const);
   const others = (['f32', 'fp8', 'q8_0'] as const).map((precision) => `${precision} ${bytes(kvBytes(context, precision))}`).join(', ');
-  return [...(kinds.length > 1 ? kinds : []), ['  in other precisions', others]];
+  return [...(kinds.length > 1 ? kinds : []), ['  in other formats', others]];
 }
 
 const PART_NAMES: Readonly<Record<string, string>> = { sharedExperts: 'shared experts', positions: 'position table' };

@@ -1,10 +1,12 @@
 // `lamella diagram`, and the words that `lamella compare` puts below the table of two models.
 
 import { existsSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { drawDiagram } from '../../src/analysis/index.js';
-import { fakeIo, lamella, lamellaWith, temporaryFolder } from '../cli/helpers.js';
+import { convertToGguf, openCheckpoint, resolveSource } from '../../src/checkpoint/index.js';
+import { fakeIo, lamella, lamellaWith, temporaryFolder, tinyModel } from '../cli/helpers.js';
 
 describe('lamella diagram', () => {
   it('has help with examples', async () => {
@@ -28,6 +30,26 @@ describe('lamella diagram', () => {
     expect(readFileSync(file, 'utf8')).toBe(svg);
     const { out, err } = await lamella('diagram', 'gpt2', '-o', file, '--json');
     expect({ out: JSON.parse(out), err }).toEqual({ out: { file, width, height }, err: '' });
+  });
+
+  it('drew the picture in docs, and draws it still', async () => {
+    const { out } = await lamella('diagram', 'gpt2-xl', 'deepseek-v3', 'gemma-3-27b');
+    const path = 'docs/diagrams/gpt2-xl_deepseek-v3_gemma-3-27b.svg';
+    expect(out === readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8'), `draw ${path} anew: lamella diagram gpt2-xl deepseek-v3 gemma-3-27b -o ${path}`).toBe(true);
+  });
+
+  it('draws a checkpoint directory and a GGUF file', async () => {
+    const folder = tinyModel();
+    const gguf = join(temporaryFolder(), 'tiny.gguf');
+    const checkpoint = await openCheckpoint(await resolveSource(folder));
+    await writeFile(gguf, convertToGguf(checkpoint, { format: 'q8_0' }).stream);
+    await checkpoint.close();
+    for (const source of [folder, join(folder, 'config.json'), gguf]) {
+      const { code, out, err } = await lamella('diagram', source);
+      expect({ code, err }, source).toEqual({ code: 0, err: '' });
+      expect(out, source).toMatch(/>4 query heads, 2 key\/value heads,</);
+      expect(out, source).toMatch(/>× 2</);
+    }
   });
 
   it('ends with 2 for wrong usage and 1 for models that there are not, one line each', async () => {

@@ -82,7 +82,7 @@ they show what a layer costs on a machine that is too small for all of them.
 Examples:
   $ lamella bench ./stories15M
   $ lamella bench synthetic:qwen3-0.6b --weights q8_0 --threads 2
-  $ lamella bench synthetic:deepseek-v3 --layers 4 --weights q8_0 --prompt 64 --json`)
+  $ lamella bench synthetic:qwen3-30b-a3b --layers 4 --weights q8_0 --prompt 64 --json`)
     .action(async (model: string, options: BenchOptions) => {
       const result = await interruptible(io, (signal) => bench(model, options, io, signal));
       if (options.json) printJson(io, result);

@@ -11,7 +11,7 @@ export const engineFacts = {
   vllm: {
     sources: [
       { file: 'vllm-project/vllm: vllm/engine/arg_utils.py', commit: '99d7eb5d6a512cfcc5a2b104f24ebf2d6cda772b' },
-      // --nnodes, --node-rank, --master-addr came after that commit; docs.vllm.ai, "LWS", shows them together with --headless.
+      // Came after that commit: --nnodes, --node-rank, --master-addr. vLLM's own documentation of LeaderWorkerSet starts machines with them and --port.
       { file: 'vllm-project/vllm: vllm/entrypoints/cli/serve.py', commit: '00a5fdd20935ba7679750db22997dcf539ca4591' },
     ],
     flags: {

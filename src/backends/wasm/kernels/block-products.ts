@@ -1,7 +1,7 @@
 // Products of packed Q4_0, Q4_K and Q6_K matrices (blocks.ts) with activations of up to 16 bits
 // (quantized.ts). Sums within 32 columns are exact.
-// One row of activations: masks leave a number times 1, 16 or 256 in place, each power has a sum of
-// its own and only these are shifted; what formats subtract (8, 32, a minimum) is taken from sums of
+// One row of activations: masks leave a number times 1, 16 or 256 (Q6_K: 64) in place, each power has a
+// sum of its own and only these are shifted; what formats subtract (8, 32, a minimum) is taken from sums of
 // activations. Several rows: four weight rows are decoded to int16 once and multiply all of them.
 
 import { DECODED_BYTES, Format } from '../abi';
@@ -41,39 +41,46 @@ export function sumTile(q: usize, scales: usize, blocks: i32, sums: usize): void
 }
 
 // @ts-ignore: decorator
-@inline function madd(s: v128, w: v128, a: usize): v128 { return i32x4.add(s, i32x4.dot_i16x8_s(w, v128.load32_splat(a))); }
+@inline function madd(s: v128, w: v128, c: v128): v128 { return i32x4.add(s, i32x4.dot_i16x8_s(w, c)); }
 
-/** 32 columns of four rows of 4-bit numbers times activations, plus `start`. */
+/** Sums of numbers times 1, 16 and 256 as one. */
 // @ts-ignore: decorator
-@inline function dotNibbles(w: usize, a: usize, start: v128): v128 {
-  const m0 = i16x8.splat(0x000f), m1 = i16x8.splat(0x00f0), m2 = i16x8.splat(0x0f00);
-  let v = v128.load(w), s0 = start, s1 = i32x4.splat(0), s2 = s1, s3 = s1;
-  s0 = madd(s0, v128.and(v, m0), a); s1 = madd(s1, v128.and(v, m1), a + 4); s2 = madd(s2, v128.and(v, m2), a + 8); s3 = madd(s3, i16x8.shr_u(v, 12), a + 12);
-  v = v128.load(w, 16);
-  s0 = madd(s0, v128.and(v, m0), a + 16); s1 = madd(s1, v128.and(v, m1), a + 20); s2 = madd(s2, v128.and(v, m2), a + 24); s3 = madd(s3, i16x8.shr_u(v, 12), a + 28);
-  v = v128.load(w, 32);
-  s0 = madd(s0, v128.and(v, m0), a + 32); s1 = madd(s1, v128.and(v, m1), a + 36); s2 = madd(s2, v128.and(v, m2), a + 40); s3 = madd(s3, i16x8.shr_u(v, 12), a + 44);
-  v = v128.load(w, 48);
-  s0 = madd(s0, v128.and(v, m0), a + 48); s1 = madd(s1, v128.and(v, m1), a + 52); s2 = madd(s2, v128.and(v, m2), a + 56); s3 = madd(s3, i16x8.shr_u(v, 12), a + 60);
-  return i32x4.add(i32x4.add(s0, s3), i32x4.add(i32x4.shr_s(s1, 4), i32x4.shr_s(s2, 8)));
-}
+@inline function joined(s: v128, by16: v128, by256: v128): v128 { return i32x4.add(s, i32x4.add(i32x4.shr_s(by16, 4), i32x4.shr_s(by256, 8))); }
 
 /** Packed groups [lo, hi) times one quantised row; y holds the results of group 0 on. `blocks` counts 32 columns each. */
 export function vectorBlocks(format: i32, w: usize, q: usize, scales: usize, sums: usize, y: usize, lo: i32, hi: i32, blocks: i32): void {
-  if (format == Format.q4) vectorQ4(w, q, scales, sums, y, lo, hi, blocks);
-  else if (format == Format.q4k) vectorQ4K(w, q, scales, sums, y, lo, hi, blocks);
-  else vectorQ6K(w, q, scales, sums, y, lo, hi, blocks);
+  // Two groups at a time share what is loaded of the activations; the last of an odd number is its own partner.
+  for (let g = lo; g < hi; g += 2) {
+    const bytes = <usize>blocks * (format == Format.q6k ? 105 : 72), at = w + g * bytes, partner = at + (g + 1 < hi ? bytes : 0);
+    const to = y + (<usize>g << 4), above = to + (g + 1 < hi ? 16 : 0);
+    if (format == Format.q4) vectorQ4(at, partner, q, scales, sums, to, above, blocks);
+    else if (format == Format.q4k) vectorQ4K(at, partner, q, scales, sums, to, above, blocks);
+    else vectorQ6K(at, partner, q, scales, sums, to, above, blocks);
+  }
 }
 
-function vectorQ4(w: usize, q: usize, scales: usize, sums: usize, y: usize, lo: i32, hi: i32, blocks: i32): void {
-  w += <usize>lo * blocks * 72;
-  for (let g = lo; g < hi; g++) {
-    let acc = splat(0), a = q, s = scales, t = sums;
-    for (let b = 0; b < blocks; b++, w += 72, a += 64, s += 4, t += 16) {
-      acc = finish(acc, dotNibbles(w, a, v128.load32_splat(t, 8)), finiteF16x4(w + 64), s);
+function vectorQ4(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: usize, z: usize, blocks: i32): void {
+  const m0 = i16x8.splat(0x000f), m1 = i16x8.splat(0x00f0), m2 = i16x8.splat(0x0f00);
+  let f = splat(0), g = f;
+  for (let b = 0; b < blocks; b++, w += 72, x += 72, scales += 4, sums += 16) {
+    let s0 = v128.load32_splat(sums, 8), t0 = s0, s1 = i32x4.splat(0), t1 = s1, s2 = s1, t2 = s1;
+    // Rolled: unrolled, it was slower by a fifth.
+    for (let j: usize = 0; j < 64; j += 16, a += 16) {
+      const v = v128.load(w + j), u = v128.load(x + j);
+      let c = v128.load32_splat(a);
+      s0 = madd(s0, v128.and(v, m0), c); t0 = madd(t0, v128.and(u, m0), c);
+      c = v128.load32_splat(a, 4);
+      s1 = madd(s1, v128.and(v, m1), c); t1 = madd(t1, v128.and(u, m1), c);
+      c = v128.load32_splat(a, 8);
+      s2 = madd(s2, v128.and(v, m2), c); t2 = madd(t2, v128.and(u, m2), c);
+      c = v128.load32_splat(a, 12);
+      s0 = madd(s0, i16x8.shr_u(v, 12), c); t0 = madd(t0, i16x8.shr_u(u, 12), c);
     }
-    v128.store(y + (<usize>g << 4), acc);
+    f = finish(f, joined(s0, s1, s2), finiteF16x4(w + 64), scales);
+    g = finish(g, joined(t0, t1, t2), finiteF16x4(x + 64), scales);
   }
+  v128.store(y, f);
+  v128.store(z, g);
 }
 
 // The 6-bit scales of a Q4_K block: runs 0 to 3 or 4 to 7 as the bytes of a word per row.
@@ -93,63 +100,82 @@ function vectorQ4(w: usize, q: usize, scales: usize, sums: usize, y: usize, lo: 
 // @ts-ignore: decorator
 @inline function lowest(bytes: v128): v128 { return f32x4.convert_i32x4_s(v128.and(bytes, i32x4.splat(255))); }
 
-function vectorQ4K(w: usize, q: usize, scales: usize, sums: usize, y: usize, lo: i32, hi: i32, blocks: i32): void {
-  w += <usize>lo * (blocks >> 3) * 576;
-  for (let g = lo; g < hi; g++) {
-    let acc = splat(0), a = q, s = scales, t = sums;
-    for (let b = 0; b < blocks; b += 8, w += 576) {
-      let main = splat(0), less = main, by = scalesK(w, 0), minus = minimaK(w, 0), v = w;
-      for (let j = 0; j < 8; j++, v += 64, a += 64, s += 4, t += 16) {
-        if (j == 4) { by = scalesK(w, 1); minus = minimaK(w, 1); }
-        main = finish(main, dotNibbles(v, a, i32x4.splat(0)), lowest(by), s);
-        less = f32x4.add(less, f32x4.mul(lowest(minus), v128.load32_splat(t, 12)));
-        by = i32x4.shr_u(by, 8); minus = i32x4.shr_u(minus, 8);
+function vectorQ4K(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: usize, z: usize, blocks: i32): void {
+  const m0 = i16x8.splat(0x000f), m1 = i16x8.splat(0x00f0), m2 = i16x8.splat(0x0f00);
+  let f = splat(0), g = f;
+  for (let b = 0; b < blocks; b += 8, w += 576, x += 576) {
+    let main = splat(0), less = main, main2 = main, less2 = main;
+    for (let k = 0; k < 8; k++, scales += 4, sums += 16) {
+      let s0 = i32x4.splat(0), t0 = s0, s1 = s0, t1 = s0, s2 = s0, t2 = s0;
+      const from = <usize>k << 6, shift = (k & 3) << 3;
+      for (let j = from; j < from + 64; j += 16, a += 16) {
+        const v = v128.load(w + j), u = v128.load(x + j);
+        let c = v128.load32_splat(a);
+        s0 = madd(s0, v128.and(v, m0), c); t0 = madd(t0, v128.and(u, m0), c);
+        c = v128.load32_splat(a, 4);
+        s1 = madd(s1, v128.and(v, m1), c); t1 = madd(t1, v128.and(u, m1), c);
+        c = v128.load32_splat(a, 8);
+        s2 = madd(s2, v128.and(v, m2), c); t2 = madd(t2, v128.and(u, m2), c);
+        c = v128.load32_splat(a, 12);
+        s0 = madd(s0, i16x8.shr_u(v, 12), c); t0 = madd(t0, i16x8.shr_u(u, 12), c);
       }
-      acc = f32x4.add(acc, f32x4.sub(f32x4.mul(finiteF16x4(w + 512), main), f32x4.mul(finiteF16x4(w + 520), less)));
+      main = finish(main, joined(s0, s1, s2), lowest(i32x4.shr_u(scalesK(w, k >> 2), shift)), scales);
+      main2 = finish(main2, joined(t0, t1, t2), lowest(i32x4.shr_u(scalesK(x, k >> 2), shift)), scales);
+      const sum = v128.load32_splat(sums, 12);
+      less = f32x4.add(less, f32x4.mul(lowest(i32x4.shr_u(minimaK(w, k >> 2), shift)), sum));
+      less2 = f32x4.add(less2, f32x4.mul(lowest(i32x4.shr_u(minimaK(x, k >> 2), shift)), sum));
     }
-    v128.store(y + (<usize>g << 4), acc);
+    f = f32x4.add(f, f32x4.sub(f32x4.mul(finiteF16x4(w + 512), main), f32x4.mul(finiteF16x4(w + 520), less)));
+    g = f32x4.add(g, f32x4.sub(f32x4.mul(finiteF16x4(x + 512), main2), f32x4.mul(finiteF16x4(x + 520), less2)));
   }
+  v128.store(y, f);
+  v128.store(z, g);
 }
 
 /** Four int8 as int32. */
 // @ts-ignore: decorator
 @inline function bytes4(p: usize): v128 { return i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(p))); }
 
-// Pairs of columns k (of 8) as 6-bit numbers: 4 bits of `v`, 2 of `h`.
+// The last two of eight pairs of 6-bit columns: four bits above others, two in the third vector.
 // @ts-ignore: decorator
-@inline function six0(v: v128, h: v128): v128 { return v128.or(v128.and(v, i16x8.splat(15)), v128.and(h, i16x8.splat(48))); }
+@inline function six6(v0: v128, v2: v128): v128 { return v128.or(i16x8.shr_u(v0, 12), v128.and(i16x8.shr_u(v2, 8), i16x8.splat(48))); }
 // @ts-ignore: decorator
-@inline function six3(v: v128, h: v128): v128 { return v128.or(i16x8.shr_u(v, 12), v128.and(h, i16x8.splat(48))); }
+@inline function six7(v1: v128, v2: v128): v128 { return v128.or(i16x8.shr_u(v1, 12), v128.and(i16x8.shr_u(v2, 10), i16x8.splat(48))); }
 
-/** 16 columns of four rows of 6-bit numbers times activations, plus `start`. */
-// @ts-ignore: decorator
-@inline function dotSix(w: usize, above: usize, a: usize, start: v128): v128 {
-  const h = v128.load(above);
-  let v = v128.load(w), s = start, t = i32x4.splat(0);
-  s = madd(s, six0(v, i16x8.shl(h, 4)), a); t = madd(t, six0(i16x8.shr_u(v, 4), i16x8.shl(h, 2)), a + 4);
-  s = madd(s, six0(i16x8.shr_u(v, 8), h), a + 8); t = madd(t, six3(v, i16x8.shr_u(h, 2)), a + 12);
-  v = v128.load(w, 16);
-  s = madd(s, six0(v, i16x8.shr_u(h, 4)), a + 16); t = madd(t, six0(i16x8.shr_u(v, 4), i16x8.shr_u(h, 6)), a + 20);
-  s = madd(s, six0(i16x8.shr_u(v, 8), i16x8.shr_u(h, 8)), a + 24); t = madd(t, six3(v, i16x8.shr_u(h, 10)), a + 28);
-  return i32x4.add(s, t);
-}
-
-function vectorQ6K(w: usize, q: usize, scales: usize, sums: usize, y: usize, lo: i32, hi: i32, blocks: i32): void {
-  w += <usize>lo * (blocks >> 3) * 840;
-  for (let g = lo; g < hi; g++) {
-    let acc = splat(0), a = q, s = scales, t = sums;
-    for (let b = 0; b < blocks; b += 8, w += 840) {
-      let main = splat(0);
-      for (let j: usize = 0; j < 8; j++, a += 64, s += 4, t += 16) {
-        const v = w + (j << 6), above = w + 512 + (j << 5), by = w + 768 + (j << 3);
-        const low = i32x4.mul(dotSix(v, above, a, v128.load32_splat(t)), bytes4(by));
-        const high = i32x4.mul(dotSix(v + 32, above + 16, a + 32, v128.load32_splat(t, 4)), bytes4(by + 4));
-        main = f32x4.add(main, f32x4.mul(f32x4.convert_i32x4_s(i32x4.add(low, high)), v128.load32_splat(s)));
+function vectorQ6K(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: usize, z: usize, blocks: i32): void {
+  const low = i16x8.splat(0x003f), high = i16x8.splat(0x0fc0);
+  let f = splat(0), g = f;
+  for (let b = 0; b < blocks; b += 8, w += 840, x += 840) {
+    let main = splat(0), main2 = main, whole = i32x4.splat(0), whole2 = whole;
+    for (let k: usize = 0; k < 16; k++, a += 32) {
+      const at = k * 48, by = 768 + (k << 2);
+      let s = v128.load32_splat(sums + ((k & 1) << 2)), t = s, s6 = i32x4.splat(0), t6 = s6;
+      for (let j: usize = 0; j < 48; j += 16) {
+        const v = v128.load(w + at + j), u = v128.load(x + at + j);
+        let c = v128.load32_splat(a + (j >> 1));
+        s = madd(s, v128.and(v, low), c); t = madd(t, v128.and(u, low), c);
+        c = v128.load32_splat(a + (j >> 1), 4);
+        s6 = madd(s6, v128.and(v, high), c); t6 = madd(t6, v128.and(u, high), c);
       }
-      acc = f32x4.add(acc, f32x4.mul(finiteF16x4(w + 832), main));
+      const v2 = v128.load(w + at, 32), u2 = v128.load(x + at, 32);
+      let c = v128.load32_splat(a, 24);
+      s = madd(s, six6(v128.load(w + at), v2), c); t = madd(t, six6(v128.load(x + at), u2), c);
+      c = v128.load32_splat(a, 28);
+      s = madd(s, six7(v128.load(w + at, 16), v2), c); t = madd(t, six7(v128.load(x + at, 16), u2), c);
+      whole = i32x4.add(whole, i32x4.mul(i32x4.add(s, i32x4.shr_s(s6, 6)), bytes4(w + by)));
+      whole2 = i32x4.add(whole2, i32x4.mul(i32x4.add(t, i32x4.shr_s(t6, 6)), bytes4(x + by)));
+      if ((k & 1) == 0) continue;
+      const scale = v128.load32_splat(scales);
+      main = f32x4.add(main, f32x4.mul(f32x4.convert_i32x4_s(whole), scale));
+      main2 = f32x4.add(main2, f32x4.mul(f32x4.convert_i32x4_s(whole2), scale));
+      whole = whole2 = i32x4.splat(0);
+      scales += 4; sums += 16;
     }
-    v128.store(y + (<usize>g << 4), acc);
+    f = f32x4.add(f, f32x4.mul(finiteF16x4(w + 832), main));
+    g = f32x4.add(g, f32x4.mul(finiteF16x4(x + 832), main2));
   }
+  v128.store(y, f);
+  v128.store(z, g);
 }
 
 /** A packed group as int16 pairs of four rows with a scale and a minimum per row and 32 columns. */
@@ -181,20 +207,20 @@ function decodeNibbles(format: i32, w: usize, j: i32, to: usize): void {
 
 /** Q6_K's scales of 16 columns go into the int16: the block's f16 is left. */
 function decodeSix(w: usize, j: i32, to: usize): void {
-  const middle = i16x8.splat(32);
-  for (let half: usize = 0; half < 2; half++) {
-    const from = w + (<usize>j << 6) + (half << 5), scale = bytes4(w + 768 + (<usize>j << 3) + (half << 2)), at = to + (half << 7);
+  const low = i16x8.splat(63), middle = i16x8.splat(32);
+  for (let half = 0; half < 2; half++, to += 128) {
+    const from = w + <usize>(2 * j + half) * 48, scale = bytes4(w + 768 + (<usize>(2 * j + half) << 2));
     const by = v128.or(v128.and(scale, i32x4.splat(0xffff)), i32x4.shl(scale, 16));
-    const upper = v128.load(w + 512 + (<usize>j << 5) + (half << 4));
-    for (let m: usize = 0; m < 2; m++) {
-      const v = v128.load(from + (m << 4)), h = m ? i16x8.shr_u(upper, 8) : upper, run = at + (m << 6);
-      v128.store(run, i16x8.mul(i16x8.sub(six0(v, i16x8.shl(h, 4)), middle), by));
-      v128.store(run, i16x8.mul(i16x8.sub(six0(i16x8.shr_u(v, 4), i16x8.shl(h, 2)), middle), by), 16);
-      v128.store(run, i16x8.mul(i16x8.sub(six0(i16x8.shr_u(v, 8), h), middle), by), 32);
-      v128.store(run, i16x8.mul(i16x8.sub(six3(v, i16x8.shr_u(h, 2)), middle), by), 48);
+    for (let m: usize = 0; m < 48; m += 16) {
+      const v = v128.load(from + m), at = to + (m << 1);
+      v128.store(at, i16x8.mul(i16x8.sub(v128.and(v, low), middle), by));
+      v128.store(at, i16x8.mul(i16x8.sub(v128.and(i16x8.shr_u(v, 6), low), middle), by), 16);
     }
+    const v2 = v128.load(from, 32);
+    v128.store(to, i16x8.mul(i16x8.sub(six6(v128.load(from), v2), middle), by), 96);
+    v128.store(to, i16x8.mul(i16x8.sub(six7(v128.load(from, 16), v2), middle), by), 112);
   }
-  v128.store(to, finiteF16x4(w + 832), 256);
+  v128.store(to, finiteF16x4(w + 832));
 }
 
 // @ts-ignore: decorator
@@ -246,7 +272,8 @@ export function decodedTile4(w: usize, q: usize, scales: usize, sums: usize, y: 
     let s0 = i32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
     for (let j: usize = 0; j < 256; j += 16) {
       const wv = v128.load(w + j), a = q + j;
-      s0 = madd(s0, wv, a); s1 = madd(s1, wv, a + 4); s2 = madd(s2, wv, a + 8); s3 = madd(s3, wv, a + 12);
+      s0 = madd(s0, wv, v128.load32_splat(a)); s1 = madd(s1, wv, v128.load32_splat(a, 4));
+      s2 = madd(s2, wv, v128.load32_splat(a, 8)); s3 = madd(s3, wv, v128.load32_splat(a, 12));
     }
     const d = v128.load(w, 256), m = v128.load(w, 272);
     f0 = finish(f0, s0, d, scales); f1 = finish(f1, s1, d, scales + 4);

@@ -3,7 +3,9 @@
 // load feeds four results. A packed block has four rows' bytes:
 //   - 4-bit numbers: a vector per eight columns, whose 16-bit lane 2 r + c holds columns c, c + 2,
 //     c + 4 and c + 6 of row r, lowest first: a mask leaves int16 pairs of four rows;
-//   - Q6_K's upper two bits: a vector per sixteen columns, lane 2 r + c with columns c, c + 2, … c + 14;
+//   - 6-bit numbers: three vectors per sixteen columns; of columns c, c + 2, … c + 14, lane 2 r + c holds
+//     two in the low twelve bits of each, the low four bits of the last two above those of the first
+//     and second vector, their upper bits above those of the third;
 //   - scales of four rows side by side: Q4_0 f16; Q4_K f16 scales, f16 minima, then each of the
 //     three words with 6-bit numbers; Q6_K sixteen int8, then f16.
 // Rows behind the last whole group of a matrix stay as stored.
@@ -68,39 +70,51 @@ function spread(nibbles: u32): u64 {
   return (x | x << 12) & 0x000f000f000f000f;
 }
 
-/** The low two bits of bytes 0, 2, 4 and 6 side by side. */
-function gatheredPairs(bytes: u64): u32 {
-  let x = gathered(bytes & 0x0303030303030303);
-  x = (x | x >> 2) & 0x0f0f;
-  return (x | x >> 4) & 0xff;
+/** The low six bits of bytes 0, 2, 4 and 6 of two words, columns c to c + 14 by twos, as the lanes of three vectors. */
+function packSixes(first: u64, second: u64, to: usize): void {
+  const x4 = <u32>second & 63, x5 = <u32>(second >> 16) & 63, x6 = <u32>(second >> 32) & 63, x7 = <u32>(second >> 48) & 63;
+  store<u16>(to, <u32>first & 63 | (<u32>(first >> 16) & 63) << 6 | (x6 & 15) << 12);
+  store<u16>(to, <u32>(first >> 32) & 63 | (<u32>(first >> 48) & 63) << 6 | (x7 & 15) << 12, 16);
+  store<u16>(to, x4 | x5 << 6 | (x6 >> 4) << 12 | (x7 >> 4) << 14, 32);
 }
 
-/** The inverse. */
-function spreadPairs(pairs: u32): u64 {
-  const x = (pairs | pairs << 4) & 0x0f0f;
-  return spread((x | x << 2) & 0x3333);
+/** The inverse, of which the `second` word or the first. */
+function sixes(at: usize, second: bool): u64 {
+  const a = <u64>load<u16>(at), b = <u64>load<u16>(at, 16), c = <u64>load<u16>(at, 32);
+  if (!second) return a & 63 | (a >> 6 & 63) << 16 | (b & 63) << 32 | (b >> 6 & 63) << 48;
+  return c & 63 | (c >> 6 & 63) << 16 | (a >> 12 | (c >> 12 & 3) << 4) << 32 | (b >> 12 | c >> 14 << 4) << 48;
 }
 
 /** Eight columns of a row out of their vectors: a byte for each. */
-function nibblesOf(packed: usize, lane: i32, e: i32): u64 {
+function eight(format: i32, packed: usize, lane: i32, e: i32): u64 {
+  if (format == Format.q6k) {
+    const at = packed + (e >> 1) * 48 + (lane << 2), second = (e & 1) != 0;
+    return sixes(at, second) | sixes(at + 2, second) << 8;
+  }
   const at = packed + (e << 4) + (lane << 2);
   return spread(load<u16>(at)) | spread(load<u16>(at, 2)) << 8;
 }
-function pairsOf(packed: usize, lane: i32, e: i32): u64 {
-  const at = packed + 512 + (e >> 1 << 4) + (lane << 2) + (e & 1);
-  return spreadPairs(load<u8>(at)) | spreadPairs(load<u8>(at, 2)) << 8;
+
+/** The same of a stored row. */
+function storedEight(format: i32, at: usize, e: i32): u64 {
+  const x = load<u64>(at + nibblesAt(format, e)) >> nibblesShift(format, e) & 0x0f0f0f0f0f0f0f0f;
+  return format == Format.q6k ? x | (load<u64>(at + pairsAt(e)) >> pairsShift(e) & 0x0303030303030303) << 4 : x;
 }
 
 function packBlock(format: i32, stored: usize, packed: usize, lane: i32): void {
   if (format == Format.q8) { packQ8(stored, packed, lane); return; }
-  for (let e = 0; e < blockValues(format) >> 3; e++) {
-    const x = load<u64>(stored + nibblesAt(format, e)) >> nibblesShift(format, e), at = packed + (e << 4) + (lane << 2);
-    store<u16>(at, gathered(x));
-    store<u16>(at, gathered(x >> 8), 2);
-    if (format != Format.q6k) continue;
-    const y = load<u64>(stored + pairsAt(e)) >> pairsShift(e), to = packed + 512 + (e >> 1 << 4) + (lane << 2) + (e & 1);
-    store<u8>(to, gatheredPairs(y));
-    store<u8>(to, gatheredPairs(y >> 8), 2);
+  if (format == Format.q6k) {
+    for (let e = 0; e < 32; e += 2) {
+      const x = storedEight(format, stored, e), y = storedEight(format, stored, e + 1), at = packed + (e >> 1) * 48 + (lane << 2);
+      packSixes(x, y, at);
+      packSixes(x >> 8, y >> 8, at + 2);
+    }
+  } else {
+    for (let e = 0; e < blockValues(format) >> 3; e++) {
+      const x = storedEight(format, stored, e), at = packed + (e << 4) + (lane << 2);
+      store<u16>(at, gathered(x));
+      store<u16>(at, gathered(x >> 8), 2);
+    }
   }
   moveScales(format, true, stored, packed, lane);
 }
@@ -109,11 +123,11 @@ function unpackBlock(format: i32, packed: usize, stored: usize, lane: i32): void
   if (format == Format.q8) { unpackQ8(packed, stored, lane); return; }
   memory.fill(stored, 0, blockBytes(format));
   for (let e = 0; e < blockValues(format) >> 3; e++) {
-    const to = stored + nibblesAt(format, e);
-    store<u64>(to, load<u64>(to) | nibblesOf(packed, lane, e) << nibblesShift(format, e));
+    const x = eight(format, packed, lane, e), to = stored + nibblesAt(format, e);
+    store<u64>(to, load<u64>(to) | (x & 0x0f0f0f0f0f0f0f0f) << nibblesShift(format, e));
     if (format != Format.q6k) continue;
     const above = stored + pairsAt(e);
-    store<u64>(above, load<u64>(above) | pairsOf(packed, lane, e) << pairsShift(e));
+    store<u64>(above, load<u64>(above) | (x >> 4 & 0x0303030303030303) << pairsShift(e));
   }
   moveScales(format, false, stored, packed, lane);
 }
@@ -140,8 +154,7 @@ function moveScales(format: i32, packing: bool, stored: usize, packed: usize, la
 export function decodeBlocks(format: i32, packed: bool, from: usize, lane: i32, n: i32, out: usize): void {
   const eights = blockValues(format) >> 3, bytes = <usize>blockBytes(format) << (packed ? 2 : 0);
   for (let b = n / blockValues(format); b > 0; b--, from += bytes) for (let e = 0; e < eights; e++, out += 32) {
-    let x = packed ? nibblesOf(from, lane, e) : load<u64>(from + nibblesAt(format, e)) >> nibblesShift(format, e) & 0x0f0f0f0f0f0f0f0f;
-    if (format == Format.q6k) x |= (packed ? pairsOf(from, lane, e) : load<u64>(from + pairsAt(e)) >> pairsShift(e) & 0x0303030303030303) << 4;
+    const x = packed ? eight(format, from, lane, e) : storedEight(format, from, e);
     const v = i16x8.sub(i16x8.extend_low_i8x16_u(i64x2.splat(x)), i16x8.splat(format == Format.q4 ? 8 : format == Format.q6k ? 32 : 0));
     const scale = splat(scaleOf(format, packed, from, lane, e)), minimum = splat(format == Format.q4k ? minimumOf(packed, from, lane, e) : 0);
     v128.store(out, f32x4.sub(f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(v)), scale), minimum));

@@ -4,7 +4,7 @@ import { configText, floatKeys } from './checkpoint/config_text.js';
 import { openCheckpoint, resolveSource } from './checkpoint/index.js';
 import type { Checkpoint, CheckpointSource, DownloadProgress } from './checkpoint/index.js';
 import { createBackend, Engine, savedConfig, saveWeights } from './engine/index.js';
-import type { BackendName, LoadProgress, Sequence, StepRequest, Traced, WeightFormat } from './engine/index.js';
+import type { BackendName, KvFormat, LoadProgress, Sequence, StepRequest, Traced, WeightFormat } from './engine/index.js';
 import { generate, PREFILL_CHUNK } from './generate/index.js';
 import type { FinishReason, GenerateOptions, Piece } from './generate/index.js';
 import { platform } from './platform/index.js';
@@ -18,6 +18,8 @@ export interface LoadOptions {
   readonly weights?: WeightFormat;
   /** Longest context to allow, in tokens; the model's own by default. */
   readonly contextLength?: number;
+  /** How cached keys and values are kept: 'f32' (default), or rounded to 'f16' in half the memory. */
+  readonly kv?: KvFormat;
   readonly threads?: number;
   /** Bytes that the weights may take; more is refused before any is read. */
   readonly memory?: number;

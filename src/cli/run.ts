@@ -5,6 +5,8 @@ import { Option } from 'commander';
 import type { GenerateOptions, LoadOptions, Model, WeightFormat } from '../index.js';
 import { backendNames } from '../engine/backends.js';
 import type { BackendName } from '../engine/backends.js';
+import { kvFormats } from '../engine/kv-format.js';
+import type { KvFormat } from '../engine/kv-format.js';
 import { bytes } from './format.js';
 import { Exit, INTERRUPTED, printJson, UsageError, warn } from './io.js';
 import type { Io } from './io.js';
@@ -23,6 +25,7 @@ export interface RunOptions {
   readonly ignoreEos?: true;
   readonly backend: BackendName | 'auto';
   readonly weights: WeightFormat;
+  readonly kv: KvFormat;
   readonly threads?: number;
   readonly memory?: number;
   readonly context?: number;
@@ -50,6 +53,7 @@ export function registerRun(program: Command, io: Io): void {
     .option('--ignore-eos', "go on past the model's end-of-turn tokens")
     .addOption(new Option('--backend <name>', 'what computes').choices(['auto', ...backendNames]).default('auto'))
     .addOption(new Option('--weights <format>', 'keep weights as they are stored, or requantise them while loading').choices(WEIGHTS).default('stored'))
+    .addOption(new Option('--kv <format>', 'keep keys and values as they are, or rounded in half the memory').choices(kvFormats).default('f32'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
     .option('--memory <size>', 'refuse weights that take more than this, such as 8GB', memorySize)
     .option('--context <tokens>', "longest context (default: the model's own)", contextLength)
@@ -115,7 +119,7 @@ async function load(name: string, options: RunOptions, io: Io, signal: AbortSign
   const { loadModel } = await import('../index.js');
   const progress = meter(io);
   const loadOptions: LoadOptions = {
-    backend: options.backend, weights: options.weights, threads: options.threads, memory: options.memory, contextLength: options.context, revision: options.revision, signal,
+    backend: options.backend, weights: options.weights, kv: options.kv, threads: options.threads, memory: options.memory, contextLength: options.context, revision: options.revision, signal,
     onWarning: (message) => { progress.end(); warn(io, message); },
     onProgress: (p) => progress.show(p.phase === 'download'
       ? `downloading ${p.file}: ${share(p.loaded, p.total)}`

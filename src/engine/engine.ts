@@ -8,6 +8,7 @@ import { observe, parameters } from '../nn/index.js';
 import type { Decoder } from '../nn/index.js';
 import { byteLength, Device, PAGE_TOKENS, scope } from '../tensor/index.js';
 import type { Backend, Tensor } from '../tensor/index.js';
+import type { KvFormat } from './kv-format.js';
 import { Runner } from './runner.js';
 import { StepBlock } from './step.js';
 import { bindConstants, bindWeights, planBinding } from './weights.js';
@@ -18,6 +19,8 @@ export interface EngineOptions extends BindOptions {
   readonly contextLength?: number;
   /** False runs every step anew instead of replaying recorded ones. */
   readonly replay?: boolean;
+  /** How cached keys and values are kept: 'f32' (default), or rounded to 'f16' in half the memory. */
+  readonly kv?: KvFormat;
   /** Bytes that the weights may take; more is refused before any is read. */
   readonly memory?: number;
 }
@@ -42,8 +45,10 @@ export class Engine {
       const scaleBlock = options.scaleBlock ?? fp8Block(checkpoint.config);
       const binding = { ...options, scaleBlock };
       checkMemory(decoder, checkpoint, binding, backend);
+      // Before the weights: it tells whether the backend can keep the cache.
+      const runner = new Runner(device, decoder, context, options.replay, options.kv);
       const { tensors, skipped } = await bindWeights(decoder, checkpoint.tensors, device, binding);
-      return new Engine(family, decoder, device, new Runner(device, decoder, context, options.replay), tensors, skipped, hf.floats);
+      return new Engine(family, decoder, device, runner, tensors, skipped, hf.floats);
     } catch (error) {
       backend.dispose();
       throw error;
@@ -60,7 +65,7 @@ export class Engine {
       return tensor;
     });
     owned.push(...bindConstants(decoder, device));
-    return new Engine(family, decoder, device, new Runner(device, decoder, contextLength(decoder, options), options.replay), owned, [], hf.floats);
+    return new Engine(family, decoder, device, new Runner(device, decoder, contextLength(decoder, options), options.replay, options.kv), owned, [], hf.floats);
   }
 
   /**

@@ -4,6 +4,8 @@ export { backendNames, createBackend } from './backends.js';
 export type { BackendName } from './backends.js';
 export { Engine } from './engine.js';
 export type { EngineOptions, Traced } from './engine.js';
+export { kvFormats } from './kv-format.js';
+export type { KvFormat } from './kv-format.js';
 export { Runner } from './runner.js';
 export type { StepRequest, WantedLogits } from './runner.js';
 export { assemble, savedConfig, saveWeights, storedParts } from './save.js';

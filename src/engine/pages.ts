@@ -6,8 +6,10 @@
 
 import { walk } from '../nn/index.js';
 import type { Decoder, KvCache } from '../nn/index.js';
-import { copyInto, empty, firstVisible, PAGE_TOKENS, scope } from '../tensor/index.js';
-import type { Device, Mask, Tensor } from '../tensor/index.js';
+import { copyInto, elementBytes, empty, firstVisible, PAGE_TOKENS, scope } from '../tensor/index.js';
+import type { Device, DType, Mask, Tensor } from '../tensor/index.js';
+import { kvFormats } from './kv-format.js';
+import type { KvFormat } from './kv-format.js';
 
 /** The pages of one sequence in one group: physical page by logical page, -1 where there is none. */
 export type PageList = number[];
@@ -23,7 +25,7 @@ export class PageGroup {
   private free: number[] = [];
   private readonly stores = new Map<KvCache, Store>();
 
-  constructor(readonly device: Device, readonly mask: Mask, private readonly caches: readonly KvCache[]) {}
+  constructor(readonly device: Device, readonly mask: Mask, private readonly caches: readonly KvCache[], private readonly format: KvFormat) {}
 
   store(cache: KvCache): Store {
     const store = this.stores.get(cache);
@@ -33,7 +35,7 @@ export class PageGroup {
 
   /** Bytes of all pages, used or not. */
   get bytes(): number {
-    return this.caches.reduce((sum, cache) => sum + this.capacity * PAGE_TOKENS * cache.width * 4, 0);
+    return this.caches.reduce((sum, cache) => sum + elementBytes({ shape: [this.capacity, PAGE_TOKENS, cache.width], dtype: this.format }), 0);
   }
 
   /** Pages in use. */
@@ -88,7 +90,7 @@ export class PageGroup {
   }
 
   private grow(capacity: number): void {
-    const make = ([heads, width]: readonly [number, number]) => empty(this.device, { shape: [capacity, PAGE_TOKENS, heads, width], dtype: 'f32' });
+    const make = ([heads, width]: readonly [number, number]) => empty(this.device, { shape: [capacity, PAGE_TOKENS, heads, width], dtype: this.format });
     scope(() => {
       for (const cache of this.caches) {
         const store: Store = { k: make(cache.rows.k).retain(), v: cache.rows.v ? make(cache.rows.v).retain() : null };
@@ -113,8 +115,9 @@ export class KvPages {
   readonly groups: readonly PageGroup[];
   private readonly groupOf = new Map<KvCache, number>();
 
-  constructor(device: Device, decoder: Decoder) {
+  constructor(device: Device, decoder: Decoder, format: KvFormat = 'f32') {
     const caches = [...walk(decoder)].map(([, part]) => part).filter((part): part is KvCache => part.kind === 'cache');
+    for (const cache of caches) checkSupport(device, cache, format);
     const byMask = new Map<string, KvCache[]>();
     for (const cache of caches) {
       const key = `${cache.mask.window ?? ''}/${cache.mask.chunk ?? ''}`;
@@ -122,7 +125,7 @@ export class KvPages {
     }
     this.groups = [...byMask.values()].map((members, i) => {
       for (const cache of members) this.groupOf.set(cache, i);
-      return new PageGroup(device, members[0].mask, members);
+      return new PageGroup(device, members[0].mask, members, format);
     });
   }
 
@@ -144,4 +147,17 @@ export class KvPages {
   dispose(): void {
     for (const group of this.groups) group.dispose();
   }
+}
+
+/** Rejects a format that the backend cannot write or read, before anything is loaded into it. */
+function checkSupport({ backend }: Device, { path, rows, mask, valueDim }: KvCache, format: KvFormat): void {
+  if (!kvFormats.includes(format)) throw new RangeError(`kv must be one of ${kvFormats.join(', ')}, got '${String(format)}'`);
+  const spec = (dtype: DType, ...shape: number[]) => ({ shape, dtype });
+  const store = ([heads, width]: readonly [number, number]) => spec(format, 1, PAGE_TOKENS, heads, width);
+  const step = [spec('i32', 1), spec('i32', 1), spec('i32', 1, 1)];
+  const kept = rows.v ? [rows.k, rows.v] : [rows.k];
+  const reads = [spec('f32', 1, ...rows.k), store(rows.k), store(rows.v ?? rows.k), ...step];
+  const fits = kept.every((row) => backend.supports('kv_append', [store(row), spec('f32', 1, ...row), ...step], {}))
+    && backend.supports('paged_attention', reads, { scale: 1, valueDim, ...mask });
+  if (!fits) throw new Error(`the ${backend.name} backend cannot keep ${path} in ${format}: load the model with kv 'f32'`);
 }

@@ -5,6 +5,7 @@
 import type { Decoder } from '../nn/index.js';
 import { fuse, scope } from '../tensor/index.js';
 import type { Device, Plan, Tensor } from '../tensor/index.js';
+import type { KvFormat } from './kv-format.js';
 import { KvPages } from './pages.js';
 import { Sequence } from './sequence.js';
 import { StepBlock } from './step.js';
@@ -27,8 +28,8 @@ export class Runner {
   /** Counters that tests and `bench` read. */
   readonly counts = { steps: 0, replays: 0, recorded: 0 };
 
-  constructor(readonly device: Device, readonly decoder: Decoder, readonly contextLength: number, private readonly replay = true) {
-    this.kv = new KvPages(device, decoder);
+  constructor(readonly device: Device, readonly decoder: Decoder, readonly contextLength: number, private readonly replay = true, kv?: KvFormat) {
+    this.kv = new KvPages(device, decoder, kv);
   }
 
   sequence(): Sequence {

@@ -60,7 +60,8 @@ export class Tensor {
     return new Int32Array(bytes.buffer, bytes.byteOffset, elementCount(this.shape));
   }
 
-  private read(): Promise<Uint8Array> {
+  /** Reads the bytes back as they are stored. */
+  read(): Promise<Uint8Array> {
     if (this.storage.freed) throw new Error('read: the tensor was freed with its scope');
     return this.device.backend.read(this.storage.id, 0, byteLength(this.spec));
   }

@@ -11,7 +11,7 @@ export class View {
   readonly rowLength: number;
   readonly rowCount: number;
 
-  constructor(readonly spec: Spec, private readonly bytes: Uint8Array) {
+  constructor(readonly spec: Spec, readonly bytes: Uint8Array) {
     this.rowLength = spec.shape.at(-1) ?? 1;
     this.rowCount = this.rowLength === 0 ? 0 : elementCount(spec.shape) / this.rowLength;
   }

@@ -11,7 +11,7 @@ import { relativeError } from '../support.js';
 import { bytesOf, computed, expected, floats, ints, stored, wasm } from './support.js';
 import type { OpRun } from './support.js';
 
-interface Case extends OpRun { readonly note: string; readonly tolerance?: number }
+interface Case extends OpRun { readonly note: string; readonly tolerance?: number; readonly exact?: true }
 
 const shared: Case[] = opCases.filter((c) => !c.training && c.op !== 'attention').map((c) => ({
   op: c.op, attrs: c.attrs, note: c.name, inputs: c.inputs.map(({ spec, values }) => ({ spec, bytes: bytesOf(values) })),
@@ -69,10 +69,27 @@ const attention: Case[] = [
   op: 'paged_attention', note: String(note), attrs: { scale: 0.3, valueDim: Number(V), ...(attrs as object) },
   inputs: [floats([5, Number(N), Number(H)]), floats([6, 64, Number(K), Number(H)], 2), floats([6, 64, Number(K), Number(V)], 3), tokens.positions, tokens.slots, table],
 }));
+const half = (shape: readonly number[], seed = 1) => stored({ shape, dtype: 'f16' }, seed);
+/** Sixty tokens of sequence 0 across a page border. */
+const consecutive = [ints([60], Array.from({ length: 60 }, (_, i) => i + 100)), ints([60], Array<number>(60).fill(0))] as const;
+/** Where rounding to f16 goes wrong first: ties, what overflows, subnormals, infinities, NaN. */
+const EDGES = [0, -0, 1, 1 + 2 ** -11, 1 + 3 * 2 ** -11, 65504, 65519.99, 65520, -1e9, Infinity, NaN, 2 ** -14, 2 ** -14 - 2 ** -26, 2 ** -24, 2 ** -25, 1.5 * 2 ** -24, -3e-6, 1e-40];
+const edges = (shape: readonly number[]) => {
+  const { spec, bytes } = floats(shape, 4);
+  const values = new Float32Array(bytes.slice().buffer).map((x, i) => EDGES[i] ?? x);
+  return { spec, bytes: bytesOf(values) };
+};
 const latent = floats([6, 64, 1, 56], 2);
 const pages: Case[] = [
   { op: 'paged_attention', inputs: [floats([5, 6, 56]), latent, latent, tokens.positions, tokens.slots, table], attrs: { scale: 0.2, valueDim: 37 }, note: 'a latent row is keys and values' },
   { op: 'kv_append', inputs: [floats([6, 64, 4, 6]), floats([5, 4, 6], 2), tokens.positions, tokens.slots, table], note: 'rows of several sequences' },
+  ...[[4, 6], [3, 5]].map(([K, H]): Case => ({
+    op: 'kv_append', inputs: [half([6, 64, K, H]), edges([5, K, H]), tokens.positions, tokens.slots, table], note: `f16 pages, ${K} x ${H}`, exact: true,
+  })),
+  ...[{}, { window: 70 }].flatMap((attrs): Case[] => [
+    { op: 'paged_attention', inputs: [floats([5, 6, 20]), half([6, 64, 2, 20], 2), half([6, 64, 2, 13], 3), tokens.positions, tokens.slots, table], attrs: { scale: 0.3, valueDim: 13, ...attrs }, note: 'f16 pages' },
+    { op: 'paged_attention', inputs: [floats([60, 6, 20]), half([6, 64, 2, 20], 2), half([6, 64, 2, 13], 3), ...consecutive, table], attrs: { scale: 0.3, valueDim: 13, ...attrs }, note: 'several tokens, f16 pages' },
+  ]),
 ];
 
 const all = [...shared, ...elementwise, ...matrices, ...experts, ...heads, ...attention, ...pages];
@@ -100,7 +117,7 @@ describe('ops', () => {
         const want = expected(c);
         const got = await computed(one, c);
         got.forEach((bytes, i) => {
-          if (op === 'top_k' && i === 1) expect(bytes, c.note).toEqual(want[i]);
+          if (c.exact || (op === 'top_k' && i === 1)) expect(bytes, c.note).toEqual(want[i]);
           else expect(relativeError(numbers(bytes), numbers(want[i])), `${op}: ${c.note}`).toBeLessThan(c.tolerance ?? 1e-5);
         });
         for (const [name, other] of [['three threads', computed(three, c)], ['a plan', computed(three, c, true)], ['no workers', computed(unshared, c)]] as const) {

@@ -68,6 +68,9 @@ const attention = (heads: number, width: number, kvHeads: number, attrs: Attrs, 
   op: 'paged_attention', attrs: { scale: width ** -0.5, valueDim: width, ...attrs }, note,
   inputs: [floats([5, heads, width], 1, 3), floats([6, 64, kvHeads, width], 2), floats([6, 64, kvHeads, width], 3), ...tokens, table],
 });
+const half = (shape: readonly number[], seed = 1) => stored({ shape, dtype: 'f16' }, seed);
+/** What f16 rounds: ties to even, subnormals, the largest. */
+const ROUNDED = Float32Array.from({ length: 30 }, (_, i) => [1 + 2 ** -11, 1 + 3 * 2 ** -11, -65504, 65519, 2 ** -14 - 2 ** -26, -(2 ** -24), 2 ** -25, 1.5 * 2 ** -24][i] ?? Math.sin(i) * 3);
 const cache: Case[] = [
   attention(4, 8, 2, {}, 'grouped heads'),
   attention(3, 70, 1, {}, 'more columns than lanes'),
@@ -76,6 +79,8 @@ const cache: Case[] = [
   attention(2, 8, 2, { chunk: 48 }, 'chunk'),
   attention(4, 72, 1, { valueDim: 66 }, 'values within wider rows'),
   { op: 'kv_append', inputs: [floats([6, 64, 2, 3]), floats([5, 2, 3], 2), ...tokens, table], readInput: 0 },
+  { op: 'kv_append', inputs: [half([6, 64, 2, 3]), { ...floats([5, 2, 3]), values: ROUNDED }, ...tokens, table], readInput: 0, tolerance: 1e-30, note: 'f16 pages' },
+  { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 64, 2, 9], 2), half([6, 64, 2, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },
 ];
 
 const cases = [...shared, ...elementwise, ...rope, ...rows, ...matrices, ...experts, ...heads, ...cache];

@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { expect } from 'vitest';
 import { buildWgsl } from '../../scripts/build-wgsl.mjs';
-import { apply, byteLength, Device, elementCount, fromArray, fromBytes, scope } from '../../src/tensor/index.js';
+import { apply, byteLength, Device, elementCount, fromArray, fromBytes, scope, View } from '../../src/tensor/index.js';
 import type { Attrs, Backend, Spec, Tensor } from '../../src/tensor/index.js';
 import { encodeFloat32 } from '../../src/checkpoint/encode.js';
 import { createBackend as createReference } from '../../src/backends/reference/index.js';
@@ -73,7 +73,7 @@ async function outputsOf(backend: Backend, op: string, inputs: readonly AnyInput
   const tensors = inputs.map((i) => ('bytes' in i ? fromBytes(device, i.spec, i.bytes) : fromArray(device, i.spec.shape, i.values)).retain());
   const kept = scope(() => apply(op, tensors, attrs).map((t) => t.retain()));
   const wanted: Tensor[] = readInput === undefined ? kept : [tensors[readInput]];
-  const results = await Promise.all(wanted.map(async (t) => (t.dtype === 'i32' ? Float32Array.from(await t.toInt32()) : t.toFloat32())));
+  const results = await Promise.all(wanted.map(async (t) => (t.dtype === 'i32' ? Float32Array.from(await t.toInt32()) : new View(t.spec, await t.read()).toFloat32())));
   for (const tensor of [...tensors, ...kept]) tensor.release();
   expect(device.liveBytes).toBe(before);
   return results;

@@ -5,12 +5,13 @@
 //   attention        keys and values are the step's own rows [T, K, H]: training and the oracle.
 //                    `starts` [T]: the row that holds position 0 of the token's sequence.
 //   paged_attention  they lie in pages [P, 64, K, H] found through `pageTable` [S, entries] and
-//                    the token's sequence `slots` [T]; slot -1 (padding) gives zeros.
+//                    the token's sequence `slots` [T]; slot -1 (padding) gives zeros. Pages may be f16.
 //
 // Token at position p sees positions max(0, p - window + 1) ... p with a window, those of its
-// own chunk of `chunk` tokens with a chunk, all from 0 otherwise. kv_append writes rows to pages.
+// own chunk of `chunk` tokens with a chunk, all from 0 otherwise. kv_append writes rows to pages,
+// rounded to their type (to nearest even).
 
-import { elementCount } from '../dtype.js';
+import { elementBytes, elementCount, f16Bits } from '../dtype.js';
 import type { Spec } from '../dtype.js';
 import { defineOp, shapeError } from '../op.js';
 import type { Cost, CostContext } from '../op.js';
@@ -173,21 +174,23 @@ defineOp({
     const [store, rows, positions, slots] = inputs;
     const fits = store.shape.length === 4 && store.shape[1] === PAGE_TOKENS && rows.shape.length === 3
       && store.shape[2] === rows.shape[1] && store.shape[3] === rows.shape[2] && positions.shape[0] === rows.shape[0] && slots.shape[0] === rows.shape[0];
-    if (!fits) shapeError('kv_append', inputs, `expected store [P, ${PAGE_TOKENS}, K, H] and rows [T, K, H]`);
+    if (!fits || !['f32', 'f16'].includes(store.dtype)) shapeError('kv_append', inputs, `expected store [P, ${PAGE_TOKENS}, K, H] in f32 or f16 and rows [T, K, H]`);
     return [];
   },
   reference([store, rows, positions, slots, pageTable]) {
     const width = rows.spec.shape[1] * rows.spec.shape[2];
-    const [to, from, at, slot, table] = [store.f32, rows.f32, positions.i32, slots.i32, pageTable.i32];
+    const [from, at, slot, table] = [rows.f32, positions.i32, slots.i32, pageTable.i32];
+    const { buffer, byteOffset } = store.bytes;
+    const to = store.spec.dtype === 'f32' ? store.f32 : new Uint16Array(buffer, byteOffset, elementCount(store.spec.shape));
+    const stored = (values: Float32Array) => (store.spec.dtype === 'f32' ? values : Uint16Array.from(values, f16Bits));
     for (let t = 0; t < slot.length; t++) {
       if (slot[t] < 0) continue;
       const row = pagedRow(table, pageTable.rowLength, slot[t], at[t]);
-      to.set(from.subarray(t * width, (t + 1) * width), row * width);
+      to.set(stored(from.subarray(t * width, (t + 1) * width)), row * width);
     }
   },
-  cost([, rows]) {
-    const bytes = elementCount(rows.shape) * 4;
-    return { flops: 0, bytesRead: bytes, bytesWritten: bytes };
+  cost([store, rows]) {
+    return { flops: 0, bytesRead: elementBytes(rows), bytesWritten: elementBytes({ shape: rows.shape, dtype: store.dtype }) };
   },
 });
 

@@ -1,18 +1,23 @@
 // Kernels over the paged key/value cache.
 
-import type { Attrs, Mask } from '../../../tensor/index.js';
+import type { Attrs, DType, Mask, Spec } from '../../../tensor/index.js';
 import { count, float, LANES, typed } from '../kernel.js';
 import type { Kernel } from '../kernel.js';
 
 const noPage = (position: number): string => `no page for position ${position}`;
 
+/** Whether pages are of a type that kernels read, and the other operands of the given ones. */
+const stored = (pages: Spec, types: readonly DType[], others: readonly Spec[]): boolean => ['f32', 'f16'].includes(pages.dtype) && typed(types)(others);
+
 const kvAppend: Kernel = {
-  accepts: typed(['f32', 'f32', 'i32', 'i32', 'i32']),
+  // Two f16 share a word, which one lane writes: a token's row must be whole words.
+  accepts: (inputs) => stored(inputs[0], ['f32', 'i32', 'i32', 'i32'], inputs.slice(1)) && (inputs[0].dtype === 'f32' || inputs[0].shape[2] * inputs[0].shape[3] % 2 === 0),
   dispatch({ inputs: [store, ...rest] }, fault) {
     const [rows, , , table] = rest;
-    const n = count(rows);
+    const half = store.spec.dtype === 'f16';
+    const n = count(rows) / (half ? 2 : 1);
     return {
-      source: 'kv_append', writes: [store], reads: rest, constants: [n, n / rows.spec.shape[0], table.spec.shape[1], fault],
+      source: 'kv_append', parameters: { HALF: half }, writes: [store], reads: rest, constants: [n, n / rows.spec.shape[0], table.spec.shape[1], fault],
       groups: Math.ceil(n / LANES), group: LANES,
     };
   },
@@ -20,13 +25,13 @@ const kvAppend: Kernel = {
 };
 
 const pagedAttention: Kernel = {
-  accepts: typed(['f32', 'f32', 'f32', 'i32', 'i32', 'i32']),
+  accepts: ([q, k, v, ...rest]) => k.dtype === v.dtype && stored(k, ['f32', 'i32', 'i32', 'i32'], [q, ...rest]),
   dispatch({ inputs, outputs, attrs }, fault) {
     const [q, k, v, , , table] = inputs;
     const [tokens, heads, width] = q.spec.shape;
     const { scale, valueDim, window = 0, chunk = 0 } = attrs as { scale: number; valueDim: number } & Mask & Attrs;
     return {
-      source: 'paged_attention', parameters: { HEAD: width, VALUE: valueDim }, writes: outputs, reads: inputs,
+      source: 'paged_attention', parameters: { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' }, writes: outputs, reads: inputs,
       constants: [tokens, heads, k.spec.shape[2], v.spec.shape[3], table.spec.shape[1], window, chunk, fault, float(scale)],
       groups: tokens * heads, group: LANES,
     };

@@ -1,7 +1,7 @@
 // paged_attention: softmax attention of q [T, N, HEAD] over pages of keys [P, 64, K, HEAD] and
 // values [P, 64, K, value_width], of which the first VALUE columns count. A workgroup per token and
 // query head walks its sequence page by page with a running maximum (online softmax, Milakov and
-// Gimelshein 2018). GROUP is 64: a lane per token of a page.
+// Gimelshein 2018). GROUP is 64: a lane per token of a page. With HALF the pages hold f16.
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32, value_width: u32,
   entries: u32, window: u32, chunk: u32, fault: u32, scale: f32,
@@ -9,8 +9,13 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;
 @group(0) @binding(2) var<storage, read> q: array<f32>;
+//#if HALF
+@group(0) @binding(3) var<storage, read> k: array<u32>;
+@group(0) @binding(4) var<storage, read> v: array<u32>;
+//#else
 @group(0) @binding(3) var<storage, read> k: array<f32>;
 @group(0) @binding(4) var<storage, read> v: array<f32>;
+//#endif
 @group(0) @binding(5) var<storage, read> positions: array<i32>;
 @group(0) @binding(6) var<storage, read> slots: array<i32>;
 @group(0) @binding(7) var<storage, read> page_table: array<i32>;
@@ -18,6 +23,7 @@ struct Params {
 //#include reduce
 //#include pages
 //#include fault
+//#include half
 
 const LOWEST: f32 = -3.4028234e38;
 const SPAN: u32 = (VALUE + GROUP - 1u) / GROUP;
@@ -32,9 +38,17 @@ fn first_visible(position: u32) -> u32 {
   return first;
 }
 
+//#if HALF
+fn key(i: u32) -> f32 { return half_to_float(k[i / 2u] >> (16u * (i % 2u))); }
+fn value(i: u32) -> f32 { return half_to_float(v[i / 2u] >> (16u * (i % 2u))); }
+//#else
+fn key(i: u32) -> f32 { return k[i]; }
+fn value(i: u32) -> f32 { return v[i]; }
+//#endif
+
 fn score(row: u32) -> f32 {
   var dot = 0.0;
-  for (var i = 0u; i < HEAD; i++) { dot += query[i] * k[row * HEAD + i]; }
+  for (var i = 0u; i < HEAD; i++) { dot += query[i] * key(row * HEAD + i); }
   return dot * p.scale;
 }
 
@@ -78,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       var sum = sums[s] * keep;
       if (d < VALUE) {
         for (var j = low; j < high; j++) {
-          sum += weights[j] * v[((u32(page) * PAGE + j) * p.kv_heads + head) * p.value_width + d];
+          sum += weights[j] * value(((u32(page) * PAGE + j) * p.kv_heads + head) * p.value_width + d);
         }
       }
       sums[s] = sum;

@@ -137,6 +137,7 @@ describe('what fits', () => {
 
 describe('layouts', () => {
   const h100 = findHardware('h100');
+  it('finds hardware by the name on the box', () => expect(findHardware(' RTX 4090')).toBe(findHardware('rtx-4090')));
   it('divide heads, key heads, feed-forwards and FP8 blocks', async () => {
     expect(layoutFor(await openProfile('qwen3-8b'), h100, 3, { format: 'bf16' })).toBe('32 heads cannot be divided over 3 devices');
     expect(layoutFor(await openProfile('gpt2-xl'), h100, 2, { format: 'bf16' })).toBe('25 heads cannot be divided over 2 devices');

@@ -77,7 +77,7 @@ export const hardwareTable: readonly Hardware[] = [
 /** An entry of the table by name, or one's own machine checked. */
 export function findHardware(wanted: string | OwnHardware): Hardware {
   if (typeof wanted !== 'string') return ownHardware(wanted);
-  const found = hardwareTable.find(({ name }) => name === wanted.toLowerCase());
+  const found = hardwareTable.find(({ name }) => name === wanted.trim().toLowerCase().replace(/[\s_]+/g, '-'));
   if (found) return found;
   const close = near(wanted, hardwareTable.map(({ name }) => name));
   throw new RangeError(`no hardware is called '${wanted}'${close.length > 0 ? ` (near it: ${close.join(', ')})` : ''}: --list-hardware names all, or give memory, bandwidth and flops of your own`);

@@ -49,9 +49,9 @@ export function sumTile(q: usize, scales: usize, blocks: i32, sums: usize): void
 
 /** Packed groups [lo, hi) times one quantised row; y holds the results of group 0 on. `blocks` counts 32 columns each. */
 export function vectorBlocks(format: i32, w: usize, q: usize, scales: usize, sums: usize, y: usize, lo: i32, hi: i32, blocks: i32): void {
-  // Two groups at a time share what is loaded of the activations. They come from both halves of the range:
-  // neighbours would make memory's prefetching miss, which took a third of the speed, and half of Q6_K's. The middle one of an
-  // odd number is its own partner.
+  // Two groups at a time share what is loaded of the activations. They come from both halves of the
+  // range: neighbours defeat the memory's prefetching, at a third of the speed and half of Q6_K's. The
+  // middle one of an odd number is its own partner.
   const bytes = <usize>blocks * (format == Format.q6k ? 105 : 72), half = (hi - lo + 1) >> 1;
   for (let g = lo; g < lo + half; g++) {
     const other = g + half < hi ? g + half : g, at = w + g * bytes, partner = w + other * bytes, to = y + (<usize>g << 4), above = y + (<usize>other << 4);

@@ -10,7 +10,7 @@ import { expertLinear, linear } from './linear';
 import { addRmsNorm, layerNorm, normalizeSum, rmsNorm, softmax } from './norms';
 import { add, geluTanh, mul, scale, sigmoid, silu, siluMul } from './pointwise';
 import { rope, ropeTable, temperature } from './positions';
-import { control, enter, select } from './record';
+import { control, enter, rowHi, rowLo, select, unitHi, unitLo } from './record';
 import { combine, gather, outer, topK } from './routing';
 import { concat, copy, headLinear, slice, takeRows } from './rows';
 
@@ -27,7 +27,9 @@ export function run(records: usize, count: i32, controlBlock: usize, id: i32, th
     if (threads > 1 && load<i32>(records + (WORD_BARRIER << 2)) && !barrier()) return 1;
     store<i32>(control + ((CONTROL_PROGRESS + id) << 2), i);
     select(records);
-    execute(load<i32>(records + (WORD_KERNEL << 2)));
+    // A thread without a share stays away: kernels over rows do not look at units, and one that goes
+    // over a row twice would undo what the thread that has it is doing.
+    if (rowLo < rowHi && unitLo < unitHi) execute(load<i32>(records + (WORD_KERNEL << 2)));
   }
   return 0;
 }

@@ -9,7 +9,7 @@ import type { Engine, SyntheticFormat } from '../engine/index.js';
 import type { BenchmarkResult } from '../generate/index.js';
 import type { WeightFormat } from '../index.js';
 import type { Backend } from '../tensor/index.js';
-import { interruptible, share, sourceOf } from './convert.js';
+import { interruptible, share, sourceOf } from './model-command.js';
 import { bytes, thousands } from './format.js';
 import { printJson, UsageError, warn } from './io.js';
 import type { Io } from './io.js';

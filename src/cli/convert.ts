@@ -6,8 +6,9 @@ import { Option } from 'commander';
 import type { Checkpoint, GgufFormat } from '../checkpoint/index.js';
 import type { Model, WeightFormat } from '../index.js';
 import { bytes } from './format.js';
-import { Exit, INTERRUPTED, printJson, UsageError, warn } from './io.js';
+import { printJson, UsageError, warn } from './io.js';
 import type { Io } from './io.js';
+import { interruptible, share, sourceOf } from './model-command.js';
 import { meter } from './progress.js';
 
 const FORMATS = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0'] as const satisfies readonly GgufFormat[];
@@ -54,31 +55,6 @@ Examples:
       else io.stdout.write(`${result.output}: ${bytes(result.bytes)}, weights in ${result.weights}\n`);
     });
 }
-
-/** Runs something that Ctrl-C ends with exit code 130. */
-export async function interruptible<T>(io: Io, body: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const interrupted = new AbortController();
-  const restore = io.onInterrupt(() => interrupted.abort());
-  try {
-    return await body(interrupted.signal);
-  } catch (error) {
-    throw interrupted.signal.aborted ? new Exit(INTERRUPTED) : error;
-  } finally {
-    restore();
-  }
-}
-
-/** A name that is built in stands for its hub id, unless a file or directory has it. */
-export async function sourceOf(name: string): Promise<string> {
-  if (!/^[\w.-]+$/.test(name)) return name;
-  const { stat } = await import('node:fs/promises');
-  if (await stat(name).catch(() => undefined)) return name;
-  const { findPublished } = await import('../models/published.js');
-  return findPublished(name)?.hubId ?? name;
-}
-
-/** `40 % of 1.2 GB` */
-export const share = (done: number, total: number): string => `${total > 0 ? Math.floor((100 * done) / total) : 100} % of ${bytes(total)}`;
 
 const MOST_NAMES = 12;
 

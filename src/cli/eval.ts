@@ -7,7 +7,7 @@ import { backendNames } from '../engine/backends.js';
 import type { BackendName } from '../engine/backends.js';
 import type { Evaluation } from '../generate/index.js';
 import type { Model, Tokenizer, WeightFormat } from '../index.js';
-import { interruptible, share, sourceOf } from './convert.js';
+import { interruptible, share, sourceOf } from './model-command.js';
 import { percent, thousands } from './format.js';
 import { printJson, warn } from './io.js';
 import type { Io } from './io.js';

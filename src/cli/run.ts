@@ -7,9 +7,9 @@ import { backendNames } from '../engine/backends.js';
 import type { BackendName } from '../engine/backends.js';
 import { kvFormats } from '../engine/kv-format.js';
 import type { KvFormat } from '../engine/kv-format.js';
-import { bytes } from './format.js';
 import { Exit, INTERRUPTED, printJson, UsageError, warn } from './io.js';
 import type { Io } from './io.js';
+import { isBareName, share, sourceOf } from './model-command.js';
 import { contextLength, memorySize, number, several } from './options.js';
 import { meter } from './progress.js';
 
@@ -132,19 +132,6 @@ async function load(name: string, options: RunOptions, io: Io, signal: AbortSign
   } finally {
     progress.end();
   }
-}
-
-const share = (loaded: number, total: number): string => `${total > 0 ? Math.floor((100 * loaded) / total) : 100} % of ${bytes(total)}`;
-
-const isBareName = (name: string): boolean => /^[\w.-]+$/.test(name);
-
-/** A name that is built in stands for its hub id, unless a file or directory has it. */
-async function sourceOf(name: string): Promise<string> {
-  if (!isBareName(name)) return name;
-  const { stat } = await import('node:fs/promises');
-  if (await stat(name).catch(() => undefined)) return name;
-  const { findPublished } = await import('../models/published.js');
-  return findPublished(name)?.hubId ?? name;
 }
 
 /** A name that nothing answers to may be a mistyped one. */

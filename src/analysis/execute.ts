@@ -74,7 +74,7 @@ class MetaStep implements Step {
   append(cache: KvCache, rows: { k: Tensor; v?: Tensor }): KvView {
     const { positions, slots, pageTable } = this;
     const store = ([heads, width]: readonly [number, number], from: Tensor): Tensor => {
-      const pages = empty(this.device, { shape: [this.pages, PAGE_TOKENS, heads, width], dtype: KV_DTYPE });
+      const pages = empty(this.device, { shape: [this.pages, heads, PAGE_TOKENS, width], dtype: KV_DTYPE });
       kvAppend(pages, from, positions, slots, pageTable);
       return pages;
     };

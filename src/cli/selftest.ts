@@ -60,7 +60,7 @@ const cases: Readonly<Record<string, (device: Device) => Tensor>> = {
     fromArray(device, [HEAD_WIDTH / 2], Float32Array.from({ length: HEAD_WIDTH / 2 }, (_, i) => 1e4 ** ((-2 * i) / HEAD_WIDTH))), { layout: 'half', amplitude: 1 }),
   'paged attention': (device) => {
     const [keyHeads, pages] = [2, 1];
-    const store = () => fromArray(device, [pages, PAGE_TOKENS, keyHeads, HEAD_WIDTH], new Float32Array(pages * PAGE_TOKENS * keyHeads * HEAD_WIDTH));
+    const store = () => fromArray(device, [pages, keyHeads, PAGE_TOKENS, HEAD_WIDTH], new Float32Array(pages * PAGE_TOKENS * keyHeads * HEAD_WIDTH));
     const [k, v, positions, slots, table] = [store(), store(), ints(device, [TOKENS], [0, 1, 2]), ints(device, [TOKENS], [0, 0, 0]), ints(device, [1, pages], [0])];
     kvAppend(k, floats(device, [TOKENS, keyHeads, HEAD_WIDTH], 13), positions, slots, table);
     kvAppend(v, floats(device, [TOKENS, keyHeads, HEAD_WIDTH], 14), positions, slots, table);

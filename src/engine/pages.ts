@@ -90,7 +90,7 @@ export class PageGroup {
   }
 
   private grow(capacity: number): void {
-    const make = ([heads, width]: readonly [number, number]) => empty(this.device, { shape: [capacity, PAGE_TOKENS, heads, width], dtype: this.format });
+    const make = ([heads, width]: readonly [number, number]) => empty(this.device, { shape: [capacity, heads, PAGE_TOKENS, width], dtype: this.format });
     scope(() => {
       for (const cache of this.caches) {
         const store: Store = { k: make(cache.rows.k).retain(), v: cache.rows.v ? make(cache.rows.v).retain() : null };
@@ -153,7 +153,7 @@ export class KvPages {
 function checkSupport({ backend }: Device, { path, rows, mask, valueDim }: KvCache, format: KvFormat): void {
   if (!kvFormats.includes(format)) throw new RangeError(`kv must be one of ${kvFormats.join(', ')}, got '${String(format)}'`);
   const spec = (dtype: DType, ...shape: number[]) => ({ shape, dtype });
-  const store = ([heads, width]: readonly [number, number]) => spec(format, 1, PAGE_TOKENS, heads, width);
+  const store = ([heads, width]: readonly [number, number]) => spec(format, 1, heads, PAGE_TOKENS, width);
   const step = [spec('i32', 1), spec('i32', 1), spec('i32', 1, 1)];
   const kept = rows.v ? [rows.k, rows.v] : [rows.k];
   const reads = [spec('f32', 1, ...rows.k), store(rows.k), store(rows.v ?? rows.k), ...step];

@@ -107,7 +107,7 @@ const PAGES = 3;
 const paged = (name: string, N: number, K: number, H: number, V: number, attrs: Attrs): OpCase => ({
   op: 'paged_attention', name,
   inputs: [
-    f32(5, N, H), f32(PAGES, 64, K, H), V === H ? f32(PAGES, 64, K, V) : f32(PAGES, 64, K, H),
+    f32(5, N, H), f32(PAGES, K, 64, H), V === H ? f32(PAGES, K, 64, V) : f32(PAGES, K, 64, H),
     vector(69, 2, 0, 40, 0), vector(0, 1, 0, 0, -1), ints([2, 4], [2, 0, -1, -1, 1, -1, -1, -1]),
   ],
   attrs: { scale: 0.3, valueDim: V, ...attrs },
@@ -124,10 +124,10 @@ const prefill = {
   table: ints([3, 3], [3, 0, 5, 1, 4, -1, 2, -1, -1]),
 };
 const prefilled = (name: string, N: number, K: number, H: number, V: number, attrs: Attrs, store?: 'shared'): OpCase => {
-  const k = f32(6, 64, K, H);
+  const k = f32(6, K, 64, H);
   return {
     op: 'paged_attention', name: `several tokens, ${name}`,
-    inputs: [f32(prefill.slots.length, N, H), k, store === 'shared' ? k : f32(6, 64, K, V), vector(...prefill.positions), vector(...prefill.slots), prefill.table],
+    inputs: [f32(prefill.slots.length, N, H), k, store === 'shared' ? k : f32(6, K, 64, V), vector(...prefill.positions), vector(...prefill.slots), prefill.table],
     attrs: { scale: 0.3, valueDim: V, ...attrs },
   };
 };

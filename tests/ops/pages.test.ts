@@ -9,7 +9,7 @@ const on = new Device(new ReferenceBackend());
 const ints = (shape: number[], values: number[]) => fromArray(on, shape, Int32Array.from(values));
 
 it('kv_append writes rows to their pages and skips padding', async () => {
-  const store = fromArray(on, [2, 64, 1, 2], new Float32Array(256));
+  const store = fromArray(on, [2, 1, 64, 2], new Float32Array(256));
   const rows = fromArray(on, [3, 1, 2], Float32Array.of(1, 2, 3, 4, 5, 6));
   kvAppend(store, rows, ints([3], [65, 0, 1]), ints([3], [0, -1, 0]), ints([1, 2], [1, 0]));
   const got = await store.toFloat32();
@@ -19,7 +19,7 @@ it('kv_append writes rows to their pages and skips padding', async () => {
 });
 
 it('kv_append to a page that is not there poisons the store', async () => {
-  const store = fromArray(on, [1, 64, 1, 1], new Float32Array(64));
+  const store = fromArray(on, [1, 1, 64, 1], new Float32Array(64));
   kvAppend(store, fromArray(on, [1, 1, 1], Float32Array.of(1)), ints([1], [64]), ints([1], [0]), ints([1, 2], [0, -1]));
   await expect(store.toFloat32()).rejects.toThrow('no page for position 64 of slot 0');
 });

@@ -42,7 +42,7 @@ describe('failures', () => {
   });
 
   it('a missing page poisons the store that was to be written', async () => {
-    const store = floats(2, 64, 1, 4);
+    const store = floats(2, 1, 64, 4);
     const table = fromArray(device, [1, 2], Int32Array.of(0, -1));
     kvAppend(store, floats(1, 1, 4), ints(70), ints(0), table);
     await expect(store.toFloat32()).rejects.toThrow('kv_append failed on wasm: no page for position 70');
@@ -50,7 +50,7 @@ describe('failures', () => {
 
   it('attention over a missing page or an unknown sequence', async () => {
     const table = fromArray(device, [1, 2], Int32Array.of(0, -1));
-    const at = (position: number, slot: number) => pagedAttention(floats(1, 2, 4), floats(2, 64, 1, 4), floats(2, 64, 1, 4), ints(position), ints(slot), table, { scale: 1, valueDim: 4 });
+    const at = (position: number, slot: number) => pagedAttention(floats(1, 2, 4), floats(2, 1, 64, 4), floats(2, 1, 64, 4), ints(position), ints(slot), table, { scale: 1, valueDim: 4 });
     await expect(at(66, 0).toFloat32()).rejects.toThrow('no page for position 64');
     await expect(at(3, 1).toFloat32()).rejects.toThrow('slot 1 of 1 sequences');
     expect(await at(3, 0).toFloat32()).toHaveLength(8);

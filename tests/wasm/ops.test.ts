@@ -67,7 +67,7 @@ const attention: Case[] = [
   ['chunk', 4, 4, 16, 16, { chunk: 50 }], ['large scores', 4, 2, 16, 16, { scale: 40 }],
 ].map(([note, N, K, H, V, attrs]): Case => ({
   op: 'paged_attention', note: String(note), attrs: { scale: 0.3, valueDim: Number(V), ...(attrs as object) },
-  inputs: [floats([5, Number(N), Number(H)]), floats([6, 64, Number(K), Number(H)], 2), floats([6, 64, Number(K), Number(V)], 3), tokens.positions, tokens.slots, table],
+  inputs: [floats([5, Number(N), Number(H)]), floats([6, Number(K), 64, Number(H)], 2), floats([6, Number(K), 64, Number(V)], 3), tokens.positions, tokens.slots, table],
 }));
 const half = (shape: readonly number[], seed = 1) => stored({ shape, dtype: 'f16' }, seed);
 /** Sixty tokens of sequence 0 across a page border. */
@@ -79,16 +79,16 @@ const edges = (shape: readonly number[]) => {
   const values = new Float32Array(bytes.slice().buffer).map((x, i) => EDGES[i] ?? x);
   return { spec, bytes: bytesOf(values) };
 };
-const latent = floats([6, 64, 1, 56], 2);
+const latent = floats([6, 1, 64, 56], 2);
 const pages: Case[] = [
   { op: 'paged_attention', inputs: [floats([5, 6, 56]), latent, latent, tokens.positions, tokens.slots, table], attrs: { scale: 0.2, valueDim: 37 }, note: 'a latent row is keys and values' },
-  { op: 'kv_append', inputs: [floats([6, 64, 4, 6]), floats([5, 4, 6], 2), tokens.positions, tokens.slots, table], note: 'rows of several sequences' },
+  { op: 'kv_append', inputs: [floats([6, 4, 64, 6]), floats([5, 4, 6], 2), tokens.positions, tokens.slots, table], note: 'rows of several sequences' },
   ...[[4, 6], [3, 5]].map(([K, H]): Case => ({
-    op: 'kv_append', inputs: [half([6, 64, K, H]), edges([5, K, H]), tokens.positions, tokens.slots, table], note: `f16 pages, ${K} x ${H}`, exact: true,
+    op: 'kv_append', inputs: [half([6, K, 64, H]), edges([5, K, H]), tokens.positions, tokens.slots, table], note: `f16 pages, ${K} x ${H}`, exact: true,
   })),
   ...[{}, { window: 70 }].flatMap((attrs): Case[] => [
-    { op: 'paged_attention', inputs: [floats([5, 6, 20]), half([6, 64, 2, 20], 2), half([6, 64, 2, 13], 3), tokens.positions, tokens.slots, table], attrs: { scale: 0.3, valueDim: 13, ...attrs }, note: 'f16 pages' },
-    { op: 'paged_attention', inputs: [floats([60, 6, 20]), half([6, 64, 2, 20], 2), half([6, 64, 2, 13], 3), ...consecutive, table], attrs: { scale: 0.3, valueDim: 13, ...attrs }, note: 'several tokens, f16 pages' },
+    { op: 'paged_attention', inputs: [floats([5, 6, 20]), half([6, 2, 64, 20], 2), half([6, 2, 64, 13], 3), tokens.positions, tokens.slots, table], attrs: { scale: 0.3, valueDim: 13, ...attrs }, note: 'f16 pages' },
+    { op: 'paged_attention', inputs: [floats([60, 6, 20]), half([6, 2, 64, 20], 2), half([6, 2, 64, 13], 3), ...consecutive, table], attrs: { scale: 0.3, valueDim: 13, ...attrs }, note: 'several tokens, f16 pages' },
   ]),
 ];
 

@@ -50,7 +50,7 @@ describe.skipIf(!gpuKind)(titled('failures'), () => {
 
   it('a missing page poisons the attention that needs it, and the store of an append', async () => {
     const [seen, store, other] = await outcomes(() => {
-      const [k, v] = [f32(device, 1, 64, 1, 4), f32(device, 1, 64, 1, 4)];
+      const [k, v] = [f32(device, 1, 1, 64, 4), f32(device, 1, 1, 64, 4)];
       const [q, positions, slots] = [f32(device, 1, 2, 4), i32(device, [1], 70), i32(device, [1], 0)];
       const table = i32(device, [1, 2], 0, -1);
       const out = withPath('layers.0.self_attn', () => pagedAttention(q, k, v, positions, slots, table, { scale: 1, valueDim: 4 }));

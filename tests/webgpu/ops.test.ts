@@ -66,7 +66,7 @@ const table = integers([2, 4], [4, 1, 5, -1, 0, 3, 2, -1]);
 const tokens = [integers([5], [130, 63, 64, 0, 9]), integers([5], [0, 1, 1, 1, -1])] as const;
 const attention = (heads: number, width: number, kvHeads: number, attrs: Attrs, note: string): Case => ({
   op: 'paged_attention', attrs: { scale: width ** -0.5, valueDim: width, ...attrs }, note,
-  inputs: [floats([5, heads, width], 1, 3), floats([6, 64, kvHeads, width], 2), floats([6, 64, kvHeads, width], 3), ...tokens, table],
+  inputs: [floats([5, heads, width], 1, 3), floats([6, kvHeads, 64, width], 2), floats([6, kvHeads, 64, width], 3), ...tokens, table],
 });
 const half = (shape: readonly number[], seed = 1) => stored({ shape, dtype: 'f16' }, seed);
 /** What f16 rounds: ties to even, subnormals, the largest. */
@@ -78,9 +78,9 @@ const cache: Case[] = [
   attention(2, 8, 2, { window: 67 }, 'window over pages'),
   attention(2, 8, 2, { chunk: 48 }, 'chunk'),
   attention(4, 72, 1, { valueDim: 66 }, 'values within wider rows'),
-  { op: 'kv_append', inputs: [floats([6, 64, 2, 3]), floats([5, 2, 3], 2), ...tokens, table], readInput: 0 },
-  { op: 'kv_append', inputs: [half([6, 64, 2, 3]), { ...floats([5, 2, 3]), values: ROUNDED }, ...tokens, table], readInput: 0, tolerance: 1e-30, note: 'f16 pages' },
-  { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 64, 2, 9], 2), half([6, 64, 2, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },
+  { op: 'kv_append', inputs: [floats([6, 2, 64, 3]), floats([5, 2, 3], 2), ...tokens, table], readInput: 0 },
+  { op: 'kv_append', inputs: [half([6, 3, 64, 2]), { ...floats([5, 3, 2]), values: ROUNDED }, ...tokens, table], readInput: 0, tolerance: 1e-30, note: 'f16 pages' },
+  { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 2, 64, 9], 2), half([6, 2, 64, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },
 ];
 
 const cases = [...shared, ...elementwise, ...rope, ...rows, ...matrices, ...experts, ...heads, ...cache];

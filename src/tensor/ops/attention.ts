@@ -4,8 +4,9 @@
 //
 //   attention        keys and values are the step's own rows [T, K, H]: training and the oracle.
 //                    `starts` [T]: the row that holds position 0 of the token's sequence.
-//   paged_attention  they lie in pages [P, 64, K, H] found through `pageTable` [S, entries] and
+//   paged_attention  they lie in pages [P, K, 64, H] found through `pageTable` [S, entries] and
 //                    the token's sequence `slots` [T]; slot -1 (padding) gives zeros. Pages may be f16.
+//                    What one head reads of a page is one piece of memory.
 //
 // Token at position p sees positions max(0, p - window + 1) ... p with a window, those of its
 // own chunk of `chunk` tokens with a chunk, all from 0 otherwise. kv_append writes rows to pages,
@@ -37,10 +38,12 @@ export function visibleTokens(mask: Mask, position: number): number {
   return position + 1 - firstVisible(mask, position);
 }
 
+/** Key/value heads: the second axis of rows and of pages alike. */
+const keyHeads = ({ shape }: Spec): number => shape[1];
+
 function inferAttention(name: string, inputs: readonly Spec[], { valueDim }: AttentionAttrs): Spec[] {
   const [q, k, v] = inputs;
-  const [K, H] = k.shape.slice(-2);
-  const fits = q.shape.length === 3 && q.shape[2] === H && q.shape[1] % K === 0 && v.shape.at(-2) === K && valueDim <= (v.shape.at(-1) ?? 0);
+  const fits = q.shape.length === 3 && q.shape[2] === k.shape.at(-1) && q.shape[1] % keyHeads(k) === 0 && keyHeads(v) === keyHeads(k) && valueDim <= (v.shape.at(-1) ?? 0);
   if (!fits) shapeError(name, inputs, 'expected q [T, N, H] with N a multiple of the key heads and equal head sizes');
   return [{ shape: [q.shape[0], q.shape[1], valueDim], dtype: 'f32' }];
 }
@@ -60,24 +63,29 @@ function attentionWeights(q: Float32Array, at: number, keys: Float32Array, H: nu
   return weights;
 }
 
-/** The loops that both forms share; `rowOf(t, position)` finds a token's row, or -1 for padding. */
-function attend(q: View, k: View, v: View, out: View, positions: Int32Array, attrs: AttentionAttrs, rowOf: (t: number, position: number) => number): void {
+/** Where keys and values lie: the row of one token and head, in rows of one head's numbers. */
+interface Rows {
+  padding(t: number): boolean;
+  rowOf(t: number, position: number, head: number): number;
+}
+
+/** The loops that both forms share. */
+function attend(q: View, k: View, v: View, out: View, positions: Int32Array, attrs: AttentionAttrs, { padding, rowOf }: Rows): void {
   const [T, N, H] = q.spec.shape;
-  const K = k.spec.shape.at(-2) ?? 1;
+  const K = keyHeads(k.spec);
   const V = v.rowLength;
   const [query, keys, values, to] = [q.f32, k.toFloat32(), v.toFloat32(), out.f32];
   const D = attrs.valueDim;
   for (let t = 0; t < T; t++) {
-    if (rowOf(t, positions[t]) < 0) { to.fill(0, t * N * D, (t + 1) * N * D); continue; }
-    const tokens: number[] = [];
-    for (let p = firstVisible(attrs, positions[t]); p <= positions[t]; p++) tokens.push(rowOf(t, p));
+    if (padding(t)) { to.fill(0, t * N * D, (t + 1) * N * D); continue; }
     for (let n = 0; n < N; n++) {
       const head = Math.floor((n * K) / N);
-      const weights = attentionWeights(query, (t * N + n) * H, keys, H, tokens.map((row) => (row * K + head) * H), attrs.scale);
+      const rows: number[] = [];
+      for (let p = firstVisible(attrs, positions[t]); p <= positions[t]; p++) rows.push(rowOf(t, p, head));
+      const weights = attentionWeights(query, (t * N + n) * H, keys, H, rows.map((row) => row * H), attrs.scale);
       const sums = new Float64Array(D);
-      for (let j = 0; j < tokens.length; j++) {
-        const base = (tokens[j] * K + head) * V;
-        for (let d = 0; d < D; d++) sums[d] += weights[j] * values[base + d];
+      for (let j = 0; j < rows.length; j++) {
+        for (let d = 0; d < D; d++) sums[d] += weights[j] * values[rows[j] * V + d];
       }
       to.set(sums, (t * N + n) * D);
     }
@@ -86,7 +94,7 @@ function attend(q: View, k: View, v: View, out: View, positions: Int32Array, att
 
 function attentionCost([q, k]: readonly Spec[], attrs: AttentionAttrs, { contextLength }: CostContext): Cost {
   const [T, N, H] = q.shape;
-  const K = k.shape.at(-2) ?? 1;
+  const K = keyHeads(k);
   let [pairs, reach] = [0, 0];
   for (let t = 0; t < T; t++) {
     const seen = visibleTokens(attrs, Math.max(0, contextLength - T + t));
@@ -102,7 +110,8 @@ defineOp<AttentionAttrs>({
   infer: (inputs, attrs) => inferAttention('attention', inputs, attrs),
   reference([q, k, v, positions, starts], [out], attrs) {
     const first = starts.i32;
-    attend(q, k, v, out, positions.i32, attrs, (t, position) => first[t] + position);
+    const K = keyHeads(k.spec);
+    attend(q, k, v, out, positions.i32, attrs, { padding: () => false, rowOf: (t, position, head) => (first[t] + position) * K + head });
   },
   saves: { inputs: [0, 1, 2, 3, 4] },
   vjp(saved, [dy], attrs) {
@@ -161,8 +170,9 @@ defineOp<AttentionAttrs>({
   name: 'paged_attention',
   infer: (inputs, attrs) => inferAttention('paged_attention', inputs, attrs),
   reference([q, k, v, positions, slots, pageTable], [out], attrs) {
-    const [slot, table, entries] = [slots.i32, pageTable.i32, pageTable.rowLength];
-    attend(q, k, v, out, positions.i32, attrs, (t, position) => slot[t] < 0 ? -1 : pagedRow(table, entries, slot[t], position));
+    const slot = slots.i32;
+    const row = pagedRows(pageTable, keyHeads(k.spec));
+    attend(q, k, v, out, positions.i32, attrs, { padding: (t) => slot[t] < 0, rowOf: (t, position, head) => row(slot[t], position, head) });
   },
   cost: attentionCost,
 });
@@ -172,21 +182,23 @@ defineOp({
   effect: true,
   infer(inputs) {
     const [store, rows, positions, slots] = inputs;
-    const fits = store.shape.length === 4 && store.shape[1] === PAGE_TOKENS && rows.shape.length === 3
-      && store.shape[2] === rows.shape[1] && store.shape[3] === rows.shape[2] && positions.shape[0] === rows.shape[0] && slots.shape[0] === rows.shape[0];
-    if (!fits || !['f32', 'f16'].includes(store.dtype)) shapeError('kv_append', inputs, `expected store [P, ${PAGE_TOKENS}, K, H] in f32 or f16 and rows [T, K, H]`);
+    const fits = store.shape.length === 4 && store.shape[2] === PAGE_TOKENS && rows.shape.length === 3
+      && store.shape[1] === rows.shape[1] && store.shape[3] === rows.shape[2] && positions.shape[0] === rows.shape[0] && slots.shape[0] === rows.shape[0];
+    if (!fits || !['f32', 'f16'].includes(store.dtype)) shapeError('kv_append', inputs, `expected store [P, K, ${PAGE_TOKENS}, H] in f32 or f16 and rows [T, K, H]`);
     return [];
   },
   reference([store, rows, positions, slots, pageTable]) {
-    const width = rows.spec.shape[1] * rows.spec.shape[2];
-    const [from, at, slot, table] = [rows.f32, positions.i32, slots.i32, pageTable.i32];
+    const [T, K, H] = rows.spec.shape;
+    const [from, at, slot] = [rows.f32, positions.i32, slots.i32];
+    const pagedRow = pagedRows(pageTable, K);
     const { buffer, byteOffset } = store.bytes;
     const to = store.spec.dtype === 'f32' ? store.f32 : new Uint16Array(buffer, byteOffset, elementCount(store.spec.shape));
     const stored = (values: Float32Array) => (store.spec.dtype === 'f32' ? values : Uint16Array.from(values, f16Bits));
-    for (let t = 0; t < slot.length; t++) {
+    for (let t = 0; t < T; t++) {
       if (slot[t] < 0) continue;
-      const row = pagedRow(table, pageTable.rowLength, slot[t], at[t]);
-      to.set(stored(from.subarray(t * width, (t + 1) * width)), row * width);
+      for (let head = 0, row = t * K; head < K; head++, row++) {
+        to.set(stored(from.subarray(row * H, (row + 1) * H)), pagedRow(slot[t], at[t], head) * H);
+      }
     }
   },
   cost([store, rows]) {
@@ -194,11 +206,14 @@ defineOp({
   },
 });
 
-/** The row of a token in the page store; fails loudly where the page was freed or never given. */
-function pagedRow(table: Int32Array, entries: number, slot: number, position: number): number {
-  const page = table[slot * entries + Math.floor(position / PAGE_TOKENS)];
-  if (!(page >= 0)) throw new RangeError(`no page for position ${position} of slot ${slot}`);
-  return page * PAGE_TOKENS + (position % PAGE_TOKENS);
+/** Finds the row of a token and head in a page store; fails loudly where the page was freed or never given. */
+function pagedRows(pageTable: View, heads: number): (slot: number, position: number, head: number) => number {
+  const [table, entries] = [pageTable.i32, pageTable.rowLength];
+  return (slot, position, head) => {
+    const page = table[slot * entries + Math.floor(position / PAGE_TOKENS)];
+    if (!(page >= 0)) throw new RangeError(`no page for position ${position} of slot ${slot}`);
+    return (page * heads + head) * PAGE_TOKENS + (position % PAGE_TOKENS);
+  };
 }
 
 /** Attention over the step's own rows. */

@@ -9,7 +9,7 @@
 import { Format, HEADS_AT_ONCE, PAGE_TOKENS, TILE_HEADS, TILE_ROWS } from '../abi';
 import { attendTile, beginTiles } from './attention_tile';
 import { dot, exp1, exp4, scaleRow, splat, sums4 } from './math';
-import { pageOf, pagesOf, readRow, storedBytes } from './pages';
+import { headRows, pageOf, pagesOf, readRow, storedBytes } from './pages';
 import { float, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
 
 export { kvAppend } from './pages';
@@ -109,18 +109,18 @@ function attend(t: i32, keyHead: i32): void {
   while (from <= position) {
     const page = pageOf(list, from, int(5), int(7)), to = min(position + 1, (from / PAGE_TOKENS + 1) * PAGE_TOKENS);
     if (page < 0) return;
-    attendPage(<usize>(page * PAGE_TOKENS + from % PAGE_TOKENS), to - from, keyHead);
+    attendPage(page, from % PAGE_TOKENS, to - from, keyHead);
     from = to;
   }
   for (let head = 0; head < heads; head++) scaleRow(outputs + (<usize>(head * valueWidth) << 2), 1 / load<f32>(state(head), 4), valueWidth);
 }
 
-/** `count` rows of the store from `row` on. Those that are not float32 are decoded, once for all heads. */
-function attendPage(row: usize, count: i32, keyHead: i32): void {
+/** `count` rows of a page from `row` on. Those that are not float32 are decoded, once for all heads. */
+function attendPage(page: i32, row: i32, count: i32, keyHead: i32): void {
   const format = int(12), plain = format == Format.f32;
-  const keyRow = storedBytes(format, int(1) * keyWidth), valueRow = storedBytes(format, int(1) * int(3));
-  const keys = pointer(1) + row * keyRow + storedBytes(format, keyHead * keyWidth);
-  const values = pointer(2) + row * valueRow + storedBytes(format, keyHead * int(3));
+  const keyRow = storedBytes(format, keyWidth), valueRow = storedBytes(format, int(3));
+  const keys = headRows(pointer(1), page, int(1), keyHead, keyRow) + <usize>row * keyRow;
+  const values = headRows(pointer(2), page, int(1), keyHead, valueRow) + <usize>row * valueRow;
   if (plain) score(keys, keyRow, count);
   else { decode(format, keys, keyRow, keyWidth, count); score(decoded(), <usize>keyWidth << 2, count); }
   for (let head = 0; head < heads; head++) weigh(head, count);

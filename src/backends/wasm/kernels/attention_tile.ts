@@ -10,7 +10,7 @@
 import { PAGE_TOKENS, TILE_ROWS } from '../abi';
 import { firstVisible } from './attention';
 import { exp4, scaleRow, splat } from './math';
-import { pageOf, pagesOf, readRow, storedBytes } from './pages';
+import { headRows, pageOf, pagesOf, readRow, storedBytes } from './pages';
 import { float, int, pointer, scratch } from './record';
 
 /** Less than any score; finite, so that a row that saw nothing yet gives no NaN. */
@@ -68,7 +68,7 @@ export function attendTile(first: i32, end: i32, head: i32, count: i32): void {
     to = min(behind, (from / PAGE_TOKENS + 1) * PAGE_TOKENS);
     const page = pageOf(list, from, int(5), int(7));
     if (page < 0) return;
-    takePage(<usize>(page * PAGE_TOKENS + from % PAGE_TOKENS), to - from, keyHead);
+    takePage(page, from % PAGE_TOKENS, to - from, keyHead);
     for (let j = 0; j < to - from; j += 4) for (let r = 0; r < rows; r += 8) score(j, r);
     for (let r = 0; r < rows; r += 4) weigh(r, from, to - from);
     for (let d: usize = 0; d < sumRow; d += 32) for (let r = 0; r < rows; r += 4) gather(r, d, to - from);
@@ -92,12 +92,13 @@ function takeQueries(first: i32, head: i32): void {
   }
 }
 
-/** Decodes `count` rows of the store from `row` on. */
-function takePage(row: usize, count: i32, keyHead: i32): void {
-  const format = int(12), keyRow = storedBytes(format, int(1) * H), valueRow = storedBytes(format, int(1) * int(3));
+/** Decodes `count` rows of a page from `row` on. */
+function takePage(page: i32, row: i32, count: i32, keyHead: i32): void {
+  const format = int(12), keyRow = storedBytes(format, H), valueRow = storedBytes(format, int(3));
   // MLA: values are the first columns of the keys.
   const same = pointer(1) == pointer(2);
-  let key = pointer(1) + row * keyRow + storedBytes(format, keyHead * H), value = pointer(2) + row * valueRow + storedBytes(format, keyHead * int(3));
+  let key = headRows(pointer(1), page, int(1), keyHead, keyRow) + <usize>row * keyRow;
+  let value = headRows(pointer(2), page, int(1), keyHead, valueRow) + <usize>row * valueRow;
   for (let j = 0; j < count; j++, key += keyRow, value += valueRow) {
     const decoded = keys + (<usize>(j * H) << 2);
     readRow(format, key, H, decoded);

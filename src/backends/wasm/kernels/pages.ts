@@ -61,19 +61,27 @@ function storeF16(from: usize, n: i32, out: usize): void {
   for (; i < n; i++) store<u16>(out + (<usize>i << 1), <u16>i32x4.extract_lane(f16Bits4(v128.load32_splat(from + (<usize>i << 2))), 0));
 }
 
+/** Where a page's rows of one head begin: pages are [64, head width] for each head. */
+// @ts-ignore: decorator
+@inline export function headRows(store: usize, page: i32, heads: i32, head: i32, rowBytes: usize): usize {
+  return store + <usize>(page * heads + head) * PAGE_TOKENS * rowBytes;
+}
+
 /** Numbers: heads, head width, page table entries, slots, pages, heads of a unit, format of the store. */
 export function kvAppend(): void {
-  const rows = pointer(0), positions = pointer(1), slots = pointer(2), table = pointer(3), kv = pointer(4), format = int(6);
-  const width = int(0) * int(1), part = unitLo * int(5) * int(1), length = (unitHi - unitLo) * int(5) * int(1);
+  const rows = pointer(0), positions = pointer(1), slots = pointer(2), table = pointer(3), kv = pointer(4);
+  const heads = int(0), width = int(1), format = int(6), rowBytes = storedBytes(format, width);
   for (let t = rowLo; t < rowHi; t++) {
     const slot = load<i32>(slots + (<usize>t << 2)), position = load<i32>(positions + (<usize>t << 2));
     if (slot < 0) continue;
     const list = pagesOf(table, slot, int(3), int(2));
     const page = list ? pageOf(list, position, int(2), int(4)) : -1;
     if (page < 0) continue;
-    const row = <usize>(page * PAGE_TOKENS + position % PAGE_TOKENS);
-    const to = kv + row * storedBytes(format, width) + storedBytes(format, part), from = rows + (<usize>(t * width + part) << 2);
-    if (format == Format.f32) memory.copy(to, from, <usize>length << 2);
-    else storeF16(from, length, to);
+    for (let head = unitLo * int(5); head < unitHi * int(5); head++) {
+      const to = headRows(kv, page, heads, head, rowBytes) + <usize>(position % PAGE_TOKENS) * rowBytes;
+      const from = rows + (<usize>((t * heads + head) * width) << 2);
+      if (format == Format.f32) memory.copy(to, from, rowBytes);
+      else storeF16(from, width, to);
+    }
   }
 }

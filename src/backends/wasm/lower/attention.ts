@@ -4,7 +4,7 @@ import { elementCount, PAGE_TOKENS } from '../../../tensor/index.js';
 import type { DType, Spec } from '../../../tensor/index.js';
 import { Format, HEADS_AT_ONCE, Kernel, PAGE_TOKENS as KERNEL_PAGE, TILE_HEADS, TILE_ROWS } from '../abi.js';
 import { byBoth, byColumns, byRows, float, lastAxis, whole, written } from '../task.js';
-import type { Task } from '../task.js';
+import type { Ref, Task, TaskOperand } from '../task.js';
 import type { Lowering } from './index.js';
 
 if (PAGE_TOKENS !== KERNEL_PAGE) throw new Error(`kernels were made for pages of ${KERNEL_PAGE} tokens, not ${PAGE_TOKENS}`);
@@ -15,6 +15,12 @@ interface AttentionAttrs { scale: number; valueDim: number; window?: number; chu
 const FORMATS: Partial<Record<DType, Format>> = { f32: Format.f32, f16: Format.f16 };
 
 const typed = (inputs: readonly Spec[], types: readonly DType[]) => inputs.length === types.length && inputs.every(({ dtype }, i) => dtype === types[i]);
+
+/** A page store [P, K, 64, H], of which a thread touches whole heads. */
+function byHead(store: Ref): TaskOperand {
+  const [pages, heads, , width] = store.spec.shape;
+  return byColumns(store, pages, heads * PAGE_TOKENS * width, PAGE_TOKENS * width);
+}
 
 /**
  * Into how many units heads are divided. By key/value head, a thread appends, reads and attends
@@ -32,7 +38,7 @@ const kvAppend: Lowering = {
     const [sequences, entries] = table.spec.shape;
     return [{
       kernel: Kernel.kv_append, rows: T, columns: K * H, grain: H, units: K, widthAt: [5, H], work: T * K * H,
-      operands: [byBoth(rows, T, K * H), byRows(positions), byRows(slots), whole(table), written(byColumns(store, pages * PAGE_TOKENS, K * H))],
+      operands: [byBoth(rows, T, K * H), byRows(positions), byRows(slots), whole(table), written(byHead(store))],
       numbers: [K, H, entries, sequences, pages, 0, FORMATS[store.spec.dtype]!],
     }];
   },
@@ -56,7 +62,7 @@ const pagedAttention: Lowering = {
   lower({ call, inputs: [q, k, v, positions, slots, table], outputs: [out] }, { threads }) {
     const { scale, valueDim: D, window = 0, chunk = 0 } = call.attrs as unknown as AttentionAttrs;
     const [T, N, H] = q.spec.shape;
-    const [pages, , K] = k.spec.shape;
+    const [pages, K] = k.spec.shape;
     const V = lastAxis(v.spec);
     const [sequences, entries] = table.spec.shape;
     // By head without waiting where that divides evenly; else by tiles, of which a long prompt has plenty.
@@ -69,8 +75,7 @@ const pagedAttention: Lowering = {
       : {
           ...common, rows: T, grain: D, units: headUnits(N, K, threads), widthAt: [10, D],
           operands: [
-            byBoth(q, T, N * H), byColumns(k, pages * PAGE_TOKENS, K * H, H), byColumns(v, pages * PAGE_TOKENS, K * V, V),
-            byRows(positions), byRows(slots), whole(table), written(byBoth(out, T, N * D)),
+            byBoth(q, T, N * H), byHead(k), byHead(v), byRows(positions), byRows(slots), whole(table), written(byBoth(out, T, N * D)),
           ],
         };
     return [task];

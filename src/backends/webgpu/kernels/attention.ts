@@ -10,14 +10,15 @@ const noPage = (position: number): string => `no page for position ${position}`;
 const stored = (pages: Spec, types: readonly DType[], others: readonly Spec[]): boolean => ['f32', 'f16'].includes(pages.dtype) && typed(types)(others);
 
 const kvAppend: Kernel = {
-  // Two f16 share a word, which one lane writes: a token's row must be whole words.
-  accepts: (inputs) => stored(inputs[0], ['f32', 'i32', 'i32', 'i32'], inputs.slice(1)) && (inputs[0].dtype === 'f32' || inputs[0].shape[2] * inputs[0].shape[3] % 2 === 0),
+  // Two f16 share a word, which one lane writes: a head's row must be whole words.
+  accepts: (inputs) => stored(inputs[0], ['f32', 'i32', 'i32', 'i32'], inputs.slice(1)) && (inputs[0].dtype === 'f32' || inputs[0].shape[3] % 2 === 0),
   dispatch({ inputs: [store, ...rest] }, fault) {
     const [rows, , , table] = rest;
     const half = store.spec.dtype === 'f16';
-    const n = count(rows) / (half ? 2 : 1);
+    const words = half ? 2 : 1;
+    const n = count(rows) / words;
     return {
-      source: 'kv_append', parameters: { HALF: half }, writes: [store], reads: rest, constants: [n, n / rows.spec.shape[0], table.spec.shape[1], fault],
+      source: 'kv_append', parameters: { HALF: half }, writes: [store], reads: rest, constants: [n, n / rows.spec.shape[0], rows.spec.shape[2] / words, table.spec.shape[1], fault],
       groups: Math.ceil(n / LANES), group: LANES,
     };
   },
@@ -32,7 +33,7 @@ const pagedAttention: Kernel = {
     const { scale, valueDim, window = 0, chunk = 0 } = attrs as { scale: number; valueDim: number } & Mask & Attrs;
     return {
       source: 'paged_attention', parameters: { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' }, writes: outputs, reads: inputs,
-      constants: [tokens, heads, k.spec.shape[2], v.spec.shape[3], table.spec.shape[1], window, chunk, fault, float(scale)],
+      constants: [tokens, heads, k.spec.shape[1], v.spec.shape[3], table.spec.shape[1], window, chunk, fault, float(scale)],
       groups: tokens * heads, group: LANES,
     };
   },

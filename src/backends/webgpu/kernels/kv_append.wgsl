@@ -1,6 +1,6 @@
-// kv_append: writes the rows [T, width] of this step's tokens into their pages; slot -1 is padding.
+// kv_append: writes the rows [T, K, head_width] of this step's tokens into their pages [P, K, 64, head_width]; slot -1 is padding.
 // With HALF the pages hold f16, two of them a word: a lane writes both, and counts are of words.
-struct Params { count: u32, width: u32, entries: u32, fault: u32 }
+struct Params { count: u32, width: u32, head_width: u32, entries: u32, fault: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 //#if HALF
 @group(0) @binding(1) var<storage, read_write> store: array<u32>;
@@ -25,7 +25,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let position = u32(positions[token]);
   let page = page_of(u32(slots[token]), position / PAGE);
   if (page < 0) { raise(p.fault, positions[token]); return; }
-  let to = (u32(page) * PAGE + position % PAGE) * p.width + i % p.width;
+  let head = i % p.width / p.head_width;
+  let to = (u32(page) * p.width + head * p.head_width) * PAGE + position % PAGE * p.head_width + i % p.head_width;
 //#if HALF
   store[to] = half_bits(rows[2u * i]) | (half_bits(rows[2u * i + 1u]) << 16u);
 //#else

@@ -1,5 +1,5 @@
-// paged_attention: softmax attention of q [T, N, HEAD] over pages of keys [P, 64, K, HEAD] and
-// values [P, 64, K, value_width], of which the first VALUE columns count. A workgroup per token and
+// paged_attention: softmax attention of q [T, N, HEAD] over pages of keys [P, K, 64, HEAD] and
+// values [P, K, 64, value_width], of which the first VALUE columns count. A workgroup per token and
 // query head walks its sequence page by page with a running maximum (online softmax, Milakov and
 // Gimelshein 2018). GROUP is 64: a lane per token of a page. With HALF the pages hold f16.
 struct Params {
@@ -80,7 +80,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let low = max(first, logical * PAGE) - logical * PAGE;
     let high = min(position - logical * PAGE + 1u, PAGE);
     var mine = LOWEST;
-    if (lane >= low && lane < high) { mine = score((u32(page) * PAGE + lane) * p.kv_heads + head); }
+    if (lane >= low && lane < high) { mine = score((u32(page) * p.kv_heads + head) * PAGE + lane); }
     let now = max(largest, reduce_max(mine, lane));
     let keep = exp(largest - now);
     largest = now;
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       var sum = sums[s] * keep;
       if (d < VALUE) {
         for (var j = low; j < high; j++) {
-          sum += weights[j] * value(((u32(page) * PAGE + j) * p.kv_heads + head) * p.value_width + d);
+          sum += weights[j] * value(((u32(page) * p.kv_heads + head) * PAGE + j) * p.value_width + d);
         }
       }
       sums[s] = sum;

@@ -2,8 +2,8 @@
 //
 //   node scripts/build-wasm.mjs [folder]     default: dist/backends/wasm
 //
-// Two modules: `kernels.wasm` over shared memory, and `kernels.single.wasm`, the same over memory of
-// its own, for places without threads. `buildWasm` skips the work when no source is newer, so that
+// Over shared memory, or (`single`) over memory of its own, for places without threads; with plain
+// SIMD, or (`relaxed`) with relaxed SIMD too. `buildWasm` skips the work when no source is newer, so that
 // tests can call it.
 
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
@@ -16,16 +16,21 @@ const source = path.join(root, 'src/backends/wasm/kernels');
 /** Where the modules lie when the library runs from its sources. */
 export const cacheFolder = path.join(root, 'node_modules/.cache/lamella');
 
-const OPTIONS = ['-O3', '--converge', '--noAssert', '--runtime', 'stub', '--enable', 'simd,threads,bulk-memory', '--importMemory', '--use', 'abort='];
+const OPTIONS = ['-O3', '--converge', '--noAssert', '--runtime', 'stub', '--importMemory', '--use', 'abort='];
+const PLAIN = ['--enable', 'simd,threads,bulk-memory'];
+const RELAXED = ['--enable', 'simd,threads,bulk-memory,relaxed-simd'];
+// 65536 pages of 64 KiB: all that 32-bit addresses reach.
+const SHARED = ['--sharedMemory', '--maximumMemory', '65536'];
 const MODULES = {
-  // 65536 pages of 64 KiB: all that 32-bit addresses reach.
-  'kernels.wasm': ['--sharedMemory', '--maximumMemory', '65536'],
-  'kernels.single.wasm': [],
+  'kernels.wasm': [...PLAIN, ...SHARED],
+  'kernels.single.wasm': PLAIN,
+  'kernels.relaxed.wasm': [...RELAXED, ...SHARED],
+  'kernels.relaxed.single.wasm': RELAXED,
 };
 
 const building = new Map();
 
-/** Compiles both modules into `folder` where sources are newer; calls at the same time share one build. */
+/** Compiles the modules into `folder` where sources are newer; calls at the same time share one build. */
 export function buildWasm(folder = path.join(root, 'dist/backends/wasm')) {
   if (!building.has(folder)) building.set(folder, buildInto(folder).finally(() => building.delete(folder)));
   return building.get(folder);

@@ -1,5 +1,7 @@
 // `lamella doctor`: what this machine has, and whether each backend computes on it.
 
+import { webAssemblyFeatures } from '../backends/wasm/features.js';
+import type { WebAssemblyFeature } from '../backends/wasm/features.js';
 import type { Command } from 'commander';
 import { bytes, thousands } from './format.js';
 import { Exit, oneLine, printJson } from './io.js';
@@ -12,7 +14,7 @@ export interface Diagnosis {
   readonly platform: string;
   readonly cpu: { readonly model: string; readonly cores: number };
   readonly memory: { readonly total: number; readonly free: number };
-  readonly webassembly: Readonly<Record<keyof typeof FEATURES, boolean>>;
+  readonly webassembly: Readonly<Record<WebAssemblyFeature, boolean>>;
   readonly webgpu: { readonly available: boolean; readonly adapter?: string; readonly features?: readonly string[]; readonly reason?: string };
   readonly cache: { readonly path: string; readonly bytes: number; readonly models: number };
   readonly backends: readonly SelfTest[];
@@ -37,25 +39,6 @@ Example:
       io.stderr.write(`lamella: the ${wrong.name} backend computes wrong results here: ${wrong.reason}\n`);
       throw new Exit(1);
     });
-}
-
-// The smallest modules that use a feature: an engine without it finds them invalid.
-const header = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
-const functionOf = (...code: number[]) => [...header, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 10, code.length + 4, 1, code.length + 2, 0, ...code, 0x0b];
-const FEATURES = {
-  /** v128.const, drop */
-  simd: functionOf(0xfd, 0x0c, ...new Array<number>(16).fill(0), 0x1a),
-  /** A memory that is shared, of 1 to 1 pages. */
-  threads: [...header, 5, 4, 1, 3, 1, 1],
-  /** i32x4.relaxed_trunc_f32x4_s of a constant */
-  relaxedSimd: functionOf(0xfd, 0x0c, ...new Array<number>(16).fill(0), 0xfd, 0x81, 0x02, 0x1a),
-  /** A memory addressed by 64 bits, of at least 1 page. */
-  memory64: [...header, 5, 3, 1, 4, 1],
-} as const;
-
-export function webAssemblyFeatures(): Record<keyof typeof FEATURES, boolean> {
-  const entries = Object.entries(FEATURES).map(([name, module]) => [name, WebAssembly.validate(Uint8Array.from(module))]);
-  return Object.fromEntries(entries) as Record<keyof typeof FEATURES, boolean>;
 }
 
 export async function diagnose(): Promise<Diagnosis> {

@@ -1,6 +1,8 @@
 // What the tests of the wasm backend share: built kernels, inputs in every stored format, and
 // the comparison of one op with its definition.
 
+import { setFlagsFromString } from 'node:v8';
+import { webAssemblyFeatures } from '../../src/backends/wasm/features.js';
 import { createBackend } from '../../src/backends/wasm/index.js';
 import type { WasmBackend, WasmOptions } from '../../src/backends/wasm/index.js';
 import { encodeFloat32 } from '../../src/checkpoint/encode.js';
@@ -9,6 +11,9 @@ import { BLOCKS, byteLength, elementBytes, elementCount, f16Bits, getOp, scaleGr
 import type { Attrs, BlockType, Call, Spec } from '../../src/tensor/index.js';
 import { buildWasm, cacheFolder } from '../../scripts/build-wasm.mjs';
 import { noise } from '../support.js';
+
+// Node 20 has relaxed SIMD behind a flag that can still be set: its modules are tested there too.
+if (!webAssemblyFeatures().relaxedSimd) setFlagsFromString('--experimental-wasm-relaxed-simd');
 
 /** A backend over freshly built kernels. */
 export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
@@ -83,4 +88,24 @@ export async function computed(backend: WasmBackend, { op, inputs, attrs = {} }:
     plan?.dispose();
     for (const { buffer } of [...given, ...outputs]) backend.free(buffer);
   }
+}
+
+/**
+ * Rows rounded as kernels with relaxed SIMD round what 4-bit matrices are multiplied with: to int8, with a
+ * scale of largest / 127 for every 32 columns.
+ */
+export function roundedToInt8({ spec, bytes }: Bytes): Bytes {
+  const values = new Float32Array(bytes.slice().buffer);
+  for (let at = 0; at < values.length; at += 32) {
+    const block = values.subarray(at, at + 32);
+    const top = block.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    const [inverse, scale] = [Math.fround(top > 0 ? 127 / top : 0), Math.fround(top / 127)];
+    block.forEach((x, i) => { block[i] = nearestEven(Math.fround(x * inverse)) * scale; });
+  }
+  return { spec, bytes: bytesOf(values) };
+}
+
+function nearestEven(x: number): number {
+  const rounded = Math.round(x);
+  return Math.abs(x % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

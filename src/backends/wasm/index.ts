@@ -3,6 +3,7 @@
 import { platform } from '../../platform/index.js';
 import type { Threads } from '../../platform/index.js';
 import { WasmBackend } from './backend.js';
+import { webAssemblyFeatures } from './features.js';
 import { Heap } from './heap.js';
 import { InlineExecutor, poolExecutor, threadCount } from './pool.js';
 
@@ -13,15 +14,17 @@ export interface WasmOptions {
   readonly threads?: number;
   /** False computes on the calling thread, as happens where memory cannot be shared. */
   readonly workers?: boolean;
+  /** Whether kernels use relaxed SIMD; where the engine has it by default. */
+  readonly relaxedSimd?: boolean;
   /** Largest op of a recorded step, in multiplications, that every thread does for itself: for measurements. */
   readonly repeatLimit?: number;
 }
 
-export async function createBackend({ threads, workers, repeatLimit }: WasmOptions = {}): Promise<WasmBackend> {
+export async function createBackend({ threads, workers, relaxedSimd, repeatLimit }: WasmOptions = {}): Promise<WasmBackend> {
   const { threads: host } = await platform();
   const shared = (workers ?? true) && host.sharedMemory;
   const count = threadCount(threads, host.available);
-  const module = await kernels(shared ? 'kernels.wasm' : 'kernels.single.wasm', host);
+  const module = await kernels(`kernels${relaxedSimd ?? webAssemblyFeatures().relaxedSimd ? '.relaxed' : ''}${shared ? '' : '.single'}.wasm`, host);
   const memory = Heap.memory(shared);
   const instance = await WebAssembly.instantiate(module, { env: { memory } });
   const heap = new Heap(memory, (instance.exports.heapBase as () => number)());

@@ -8,7 +8,7 @@
 
 import { Format, HEADS_AT_ONCE, PAGE_TOKENS, TILE_HEADS, TILE_ROWS } from '../abi';
 import { attendTile, beginTiles } from './attention_tile';
-import { dot, exp1, exp4, scaleRow, splat, sums4 } from './math';
+import { dot, exp1, exp4, fma4, scaleRow, splat, sums4 } from './math';
 import { headRows, pageOf, pagesOf, readRow, storedBytes } from './pages';
 import { float, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
 
@@ -112,7 +112,7 @@ function attend(t: i32, keyHead: i32): void {
     attendPage(page, from % PAGE_TOKENS, to - from, keyHead);
     from = to;
   }
-  for (let head = 0; head < heads; head++) scaleRow(outputs + (<usize>(head * valueWidth) << 2), 1 / load<f32>(state(head), 4), valueWidth);
+  for (let head = 0; head < heads; head++) scaleRow(output(head), 1 / load<f32>(state(head), 4), valueWidth);
 }
 
 /** `count` rows of a page from `row` on. Those that are not float32 are decoded, once for all heads. */
@@ -121,51 +121,77 @@ function attendPage(page: i32, row: i32, count: i32, keyHead: i32): void {
   const keyRow = storedBytes(format, keyWidth), valueRow = storedBytes(format, int(3));
   const keys = headRows(pointer(1), page, int(1), keyHead, keyRow) + <usize>row * keyRow;
   const values = headRows(pointer(2), page, int(1), keyHead, valueRow) + <usize>row * valueRow;
+  touch(keys, <usize>count * keyRow);
+  touch(values, <usize>count * valueRow);
   if (plain) score(keys, keyRow, count);
   else { decode(format, keys, keyRow, keyWidth, count); score(decoded(), <usize>keyWidth << 2, count); }
   for (let head = 0; head < heads; head++) weigh(head, count);
   if (!plain) decode(format, values, valueRow, valueWidth, count);
-  for (let head = 0; head < heads; head++) {
-    if (plain) gatherValues(head, values, valueRow, count);
-    else gatherValues(head, decoded(), <usize>valueWidth << 2, count);
-  }
+  if (plain) gatherValues(values, valueRow, count);
+  else gatherValues(decoded(), <usize>valueWidth << 2, count);
+}
+
+let touched: v128 = i32x4.splat(0);
+
+/**
+ * Reads memory once from beginning to end, which the processor does at full speed: the loops that
+ * need it jump from row to row and would wait for each line.
+ */
+function touch(from: usize, bytes: usize): void {
+  let a = touched, b = a;
+  for (const end = from + bytes; from + 128 <= end; from += 128) { a = v128.or(a, v128.load(from)); b = v128.or(b, v128.load(from, 64)); }
+  touched = v128.or(a, b);
 }
 
 function decode(format: i32, from: usize, stride: usize, n: i32, count: i32): void {
   for (let j = 0, to = decoded(); j < count; j++, from += stride, to += <usize>n << 2) readRow(format, from, n, to);
 }
 
+// @ts-ignore: decorator
+@inline function query(head: i32): usize { return queries + (<usize>(head * keyWidth) << 2); }
+// @ts-ignore: decorator
+@inline function output(head: i32): usize { return outputs + (<usize>(head * valueWidth) << 2); }
+
 function score(keys: usize, keyRow: usize, count: i32): void {
   const scale = splat(float(11));
   let j = 0;
-  for (; j + 4 <= count; j += 4, keys += keyRow << 2) for (let head = 0; head < heads; head++) {
-    v128.store(scores(head) + (<usize>j << 2), f32x4.mul(dots(queries + (<usize>(head * keyWidth) << 2), keys, keyRow, keyWidth), scale));
+  for (; j + 4 <= count; j += 4, keys += keyRow << 2) {
+    const at = <usize>j << 2;
+    let head = 0;
+    for (; head + 2 <= heads; head += 2) dots(query(head), query(head + 1), keys, keyRow, scale, scores(head) + at, scores(head + 1) + at);
+    if (head < heads) dots(query(head), query(head), keys, keyRow, scale, scores(head) + at, scores(head) + at);
   }
   for (; j < count; j++, keys += keyRow) for (let head = 0; head < heads; head++) {
-    store<f32>(scores(head) + (<usize>j << 2), dot(queries + (<usize>(head * keyWidth) << 2), keys, keyWidth) * float(11));
+    store<f32>(scores(head) + (<usize>j << 2), dot(query(head), keys, keyWidth) * float(11));
   }
 }
 
-/** One query times four keys. */
-function dots(q: usize, keys: usize, keyRow: usize, n: i32): v128 {
-  const k1 = keys + keyRow, k2 = k1 + keyRow, k3 = k2 + keyRow, end = <usize>n << 2, narrow = end & ~15;
-  let a = splat(0), b = a, c = a, d = a, i: usize = 0;
+/** Two queries times four keys. */
+function dots(q0: usize, q1: usize, keys: usize, keyRow: usize, scale: v128, y0: usize, y1: usize): void {
+  const k1 = keys + keyRow, k2 = k1 + keyRow, k3 = k2 + keyRow, end = <usize>keyWidth << 2, narrow = end & ~15;
+  let a0 = splat(0), b0 = a0, c0 = a0, d0 = a0, a1 = a0, b1 = a0, c1 = a0, d1 = a0, i: usize = 0;
   for (; i < narrow; i += 16) {
-    const v = v128.load(q + i);
-    a = f32x4.add(a, f32x4.mul(v, v128.load(keys + i)));
-    b = f32x4.add(b, f32x4.mul(v, v128.load(k1 + i)));
-    c = f32x4.add(c, f32x4.mul(v, v128.load(k2 + i)));
-    d = f32x4.add(d, f32x4.mul(v, v128.load(k3 + i)));
+    const v = v128.load(q0 + i), w = v128.load(q1 + i);
+    let k = v128.load(keys + i);
+    a0 = fma4(a0, k, v); a1 = fma4(a1, k, w);
+    k = v128.load(k1 + i);
+    b0 = fma4(b0, k, v); b1 = fma4(b1, k, w);
+    k = v128.load(k2 + i);
+    c0 = fma4(c0, k, v); c1 = fma4(c1, k, w);
+    k = v128.load(k3 + i);
+    d0 = fma4(d0, k, v); d1 = fma4(d1, k, w);
   }
-  let sum = sums4(a, b, c, d);
+  let s = sums4(a0, b0, c0, d0), t = sums4(a1, b1, c1, d1);
   for (; i < end; i += 4) {
-    let v = v128.load32_zero(keys + i);
-    v = v128.load32_lane(k1 + i, v, 1);
-    v = v128.load32_lane(k2 + i, v, 2);
-    v = v128.load32_lane(k3 + i, v, 3);
-    sum = f32x4.add(sum, f32x4.mul(v, v128.load32_splat(q + i)));
+    let k = v128.load32_zero(keys + i);
+    k = v128.load32_lane(k1 + i, k, 1);
+    k = v128.load32_lane(k2 + i, k, 2);
+    k = v128.load32_lane(k3 + i, k, 3);
+    s = fma4(s, k, v128.load32_splat(q0 + i));
+    t = fma4(t, k, v128.load32_splat(q1 + i));
   }
-  return sum;
+  v128.store(y1, f32x4.mul(t, scale));
+  v128.store(y0, f32x4.mul(s, scale));
 }
 
 /** Turns a head's scores into weights relative to the running maximum, and rescales what it has so far. */
@@ -177,7 +203,7 @@ function weigh(head: i32, count: i32): void {
   if (before != -Infinity) {
     const shrink = exp1(before - top);
     sum = load<f32>(state(head), 4) * shrink;
-    if (shrink != 1) scaleRow(outputs + (<usize>(head * valueWidth) << 2), shrink, valueWidth);
+    if (shrink != 1) scaleRow(output(head), shrink, valueWidth);
   }
   // Four at a time: what lies behind the last score is not read again.
   for (let j: usize = 0; j < <usize>count << 2; j += 16) v128.store(at + j, exp4(f32x4.sub(v128.load(at + j), splat(top))));
@@ -186,19 +212,51 @@ function weigh(head: i32, count: i32): void {
   store<f32>(state(head), sum, 4);
 }
 
-/** Adds weighted value rows to a head's output, sixteen columns at a time. */
-function gatherValues(head: i32, values: usize, valueRow: usize, count: i32): void {
-  const weights = scores(head), out = outputs + (<usize>(head * valueWidth) << 2), end = <usize>valueWidth << 2;
-  let d: usize = 0;
+/** Adds weighted value rows to the heads' outputs. */
+function gatherValues(values: usize, valueRow: usize, count: i32): void {
+  let head = 0;
+  for (; head + 2 <= heads; head += 2) gatherTwo(head, values, valueRow, count);
+  if (head < heads) gatherOne(head, values, valueRow, 0, count);
+}
+
+/** Sixteen columns of two heads at a time, so that each value is loaded once for both. */
+function gatherTwo(head: i32, values: usize, valueRow: usize, count: i32): void {
+  const w0 = scores(head), w1 = scores(head + 1), out0 = output(head), out1 = output(head + 1), wide = valueWidth & ~15;
+  for (let d: usize = 0; d < <usize>wide << 2; d += 64) {
+    const to0 = out0 + d, to1 = out1 + d;
+    let a0 = v128.load(to0), b0 = v128.load(to0, 16), c0 = v128.load(to0, 32), e0 = v128.load(to0, 48), from = values + d;
+    let a1 = v128.load(to1), b1 = v128.load(to1, 16), c1 = v128.load(to1, 32), e1 = v128.load(to1, 48);
+    for (let j = 0; j < count; j++, from += valueRow) {
+      const w = v128.load32_splat(w0 + (<usize>j << 2)), u = v128.load32_splat(w1 + (<usize>j << 2));
+      let v = v128.load(from);
+      a0 = fma4(a0, w, v); a1 = fma4(a1, u, v);
+      v = v128.load(from, 16);
+      b0 = fma4(b0, w, v); b1 = fma4(b1, u, v);
+      v = v128.load(from, 32);
+      c0 = fma4(c0, w, v); c1 = fma4(c1, u, v);
+      v = v128.load(from, 48);
+      e0 = fma4(e0, w, v); e1 = fma4(e1, u, v);
+    }
+    v128.store(to0, a0); v128.store(to0, b0, 16); v128.store(to0, c0, 32); v128.store(to0, e0, 48);
+    v128.store(to1, a1); v128.store(to1, b1, 16); v128.store(to1, c1, 32); v128.store(to1, e1, 48);
+  }
+  gatherOne(head, values, valueRow, wide, count);
+  gatherOne(head + 1, values, valueRow, wide, count);
+}
+
+/** One head's columns from `first` on. */
+function gatherOne(head: i32, values: usize, valueRow: usize, first: i32, count: i32): void {
+  const weights = scores(head), out = output(head), end = <usize>valueWidth << 2;
+  let d = <usize>first << 2;
   for (; d + 64 <= end; d += 64) {
     const to = out + d;
     let a = v128.load(to), b = v128.load(to, 16), c = v128.load(to, 32), e = v128.load(to, 48), from = values + d;
     for (let j = 0; j < count; j++, from += valueRow) {
       const w = v128.load32_splat(weights + (<usize>j << 2));
-      a = f32x4.add(a, f32x4.mul(w, v128.load(from)));
-      b = f32x4.add(b, f32x4.mul(w, v128.load(from, 16)));
-      c = f32x4.add(c, f32x4.mul(w, v128.load(from, 32)));
-      e = f32x4.add(e, f32x4.mul(w, v128.load(from, 48)));
+      a = fma4(a, w, v128.load(from));
+      b = fma4(b, w, v128.load(from, 16));
+      c = fma4(c, w, v128.load(from, 32));
+      e = fma4(e, w, v128.load(from, 48));
     }
     v128.store(to, a); v128.store(to, b, 16); v128.store(to, c, 32); v128.store(to, e, 48);
   }

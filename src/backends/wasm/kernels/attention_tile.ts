@@ -3,13 +3,13 @@
 // them once. What a row does not see it weighs with zero; a row's sums run over positions in
 // order, each in a lane of its own, so that its result does not depend on the rows beside it.
 //
-// Scratch: keys [64][H]; values in panels of eight columns [D/8][64][8]; queries, scaled, in
+// Scratch: keys [64][H] unless they are read in place; values in panels of eight columns [D/8][64][8]; queries, scaled, in
 // panels of eight rows [ROWS/8][H][8]; weights [64][ROWS]; sums [ROWS][D]; per row maximum, sum,
 // first position seen and the one behind the last.
 
-import { PAGE_TOKENS, TILE_ROWS } from '../abi';
+import { Format, PAGE_TOKENS, TILE_ROWS } from '../abi';
 import { firstVisible } from './attention';
-import { exp4, scaleRow, splat } from './math';
+import { exp4, fma4, scaleRow, splat } from './math';
 import { headRows, pageOf, pagesOf, readRow, storedBytes } from './pages';
 import { float, int, pointer, scratch } from './record';
 
@@ -22,6 +22,8 @@ let H: i32 = 0;
 let D: i32 = 0;
 /** Bytes of a row of sums: D rounded up to whole panels. */
 let sumRow: usize = 0;
+/** Where keys are decoded to, and where those of the page lie: there, or in the page. */
+let decodedKeys: usize = 0;
 let keys: usize = 0;
 let values: usize = 0;
 let queries: usize = 0;
@@ -47,8 +49,8 @@ export function beginTiles(): void {
   H = int(2);
   D = int(4);
   sumRow = <usize>((D + 7) & ~7) << 2;
-  keys = scratch;
-  values = keys + (<usize>(PAGE_TOKENS * H) << 2);
+  decodedKeys = scratch;
+  values = decodedKeys + (<usize>(PAGE_TOKENS * H) << 2);
   queries = values + PAGE_TOKENS * sumRow;
   weights = queries + (<usize>(TILE_ROWS * H) << 2);
   sums = weights + PAGE_TOKENS * WEIGHT_ROW;
@@ -92,18 +94,23 @@ function takeQueries(first: i32, head: i32): void {
   }
 }
 
-/** Decodes `count` rows of a page from `row` on. */
+/** Lays out `count` rows of a page from `row` on. */
 function takePage(page: i32, row: i32, count: i32, keyHead: i32): void {
   const format = int(12), keyRow = storedBytes(format, H), valueRow = storedBytes(format, int(3));
+  const key = headRows(pointer(1), page, int(1), keyHead, keyRow) + <usize>row * keyRow;
+  const value = headRows(pointer(2), page, int(1), keyHead, valueRow) + <usize>row * valueRow;
+  // Keys in float32 are read where they are: `score` takes four rows, which may not leave the page.
+  const inPlace = format == Format.f32 && (row & 3) == 0;
+  keys = inPlace ? key : decodedKeys;
+  if (!inPlace) for (let j = 0; j < count; j++) readRow(format, key + <usize>j * keyRow, H, keys + (<usize>(j * H) << 2));
   // MLA: values are the first columns of the keys.
   const same = pointer(1) == pointer(2);
-  let key = headRows(pointer(1), page, int(1), keyHead, keyRow) + <usize>row * keyRow;
-  let value = headRows(pointer(2), page, int(1), keyHead, valueRow) + <usize>row * valueRow;
-  for (let j = 0; j < count; j++, key += keyRow, value += valueRow) {
-    const decoded = keys + (<usize>(j * H) << 2);
-    readRow(format, key, H, decoded);
-    if (!same) readRow(format, value, D, line);
-    const from = same ? decoded : line, to = values + (<usize>j << 5);
+  for (let j = 0; j < count; j++) {
+    let from = same ? keys + (<usize>(j * H) << 2) : value + <usize>j * valueRow;
+    const stored = same ? <i32>Format.f32 : format;
+    // Panels take whole groups of eight columns.
+    if (stored != Format.f32 || (D & 7) != 0) { readRow(stored, from, D, line); from = line; }
+    const to = values + (<usize>j << 5);
     for (let d: usize = 0; d < sumRow; d += 32) {
       v128.store(to + d * PAGE_TOKENS, v128.load(from + d));
       v128.store(to + d * PAGE_TOKENS, v128.load(from + d, 16), 16);
@@ -118,13 +125,13 @@ function score(j: i32, r: i32): void {
   for (let i: usize = 0; i < stride; i += 4, q += 32) {
     const a = v128.load(q), b = v128.load(q, 16);
     let k = v128.load32_splat(k0 + i);
-    a0 = f32x4.add(a0, f32x4.mul(a, k)); b0 = f32x4.add(b0, f32x4.mul(b, k));
+    a0 = fma4(a0, a, k); b0 = fma4(b0, b, k);
     k = v128.load32_splat(k1 + i);
-    a1 = f32x4.add(a1, f32x4.mul(a, k)); b1 = f32x4.add(b1, f32x4.mul(b, k));
+    a1 = fma4(a1, a, k); b1 = fma4(b1, b, k);
     k = v128.load32_splat(k2 + i);
-    a2 = f32x4.add(a2, f32x4.mul(a, k)); b2 = f32x4.add(b2, f32x4.mul(b, k));
+    a2 = fma4(a2, a, k); b2 = fma4(b2, b, k);
     k = v128.load32_splat(k3 + i);
-    a3 = f32x4.add(a3, f32x4.mul(a, k)); b3 = f32x4.add(b3, f32x4.mul(b, k));
+    a3 = fma4(a3, a, k); b3 = fma4(b3, b, k);
   }
   const to = weights + <usize>j * WEIGHT_ROW + (<usize>r << 2);
   v128.store(to, a0); v128.store(to, b0, 16);
@@ -177,13 +184,13 @@ function gather(r: i32, d: usize, count: i32): void {
   for (let j = 0; j < count; j++, v += 32, w += WEIGHT_ROW) {
     const a = v128.load(v), b = v128.load(v, 16);
     let p = v128.load32_splat(w);
-    a0 = f32x4.add(a0, f32x4.mul(a, p)); b0 = f32x4.add(b0, f32x4.mul(b, p));
+    a0 = fma4(a0, a, p); b0 = fma4(b0, b, p);
     p = v128.load32_splat(w, 4);
-    a1 = f32x4.add(a1, f32x4.mul(a, p)); b1 = f32x4.add(b1, f32x4.mul(b, p));
+    a1 = fma4(a1, a, p); b1 = fma4(b1, b, p);
     p = v128.load32_splat(w, 8);
-    a2 = f32x4.add(a2, f32x4.mul(a, p)); b2 = f32x4.add(b2, f32x4.mul(b, p));
+    a2 = fma4(a2, a, p); b2 = fma4(b2, b, p);
     p = v128.load32_splat(w, 12);
-    a3 = f32x4.add(a3, f32x4.mul(a, p)); b3 = f32x4.add(b3, f32x4.mul(b, p));
+    a3 = fma4(a3, a, p); b3 = fma4(b3, b, p);
   }
   v128.store(y0, a0); v128.store(y0, b0, 16);
   v128.store(y1, a1); v128.store(y1, b1, 16);

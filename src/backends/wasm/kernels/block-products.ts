@@ -7,7 +7,7 @@
 import { DECODED_BYTES, Format } from '../abi';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
-import { finish, put } from './quantized';
+import { finish, put4, put8 } from './quantized';
 
 /** Largest activation: so that sums of 32 products fit int32, Q6_K's weights being up to 32 x 128. */
 export function activationLimit(format: i32): f32 { return format == Format.q6k ? 16383 : 32767; }
@@ -87,20 +87,20 @@ function vectorQ4(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: u
 
 // The 6-bit scales of a Q4_K block: runs 0 to 3 or 4 to 7 as the bytes of a word per row.
 // @ts-ignore: decorator
-@inline function scalesK(w: usize, upper: i32): v128 {
+@inline export function scalesK(w: usize, upper: i32): v128 {
   const word = v128.load(w + 528);
   if (!upper) return v128.and(word, i8x16.splat(63));
   return v128.or(v128.and(v128.load(w + 560), i8x16.splat(15)), v128.and(i32x4.shr_u(word, 2), i8x16.splat(48)));
 }
 // @ts-ignore: decorator
-@inline function minimaK(w: usize, upper: i32): v128 {
+@inline export function minimaK(w: usize, upper: i32): v128 {
   const word = v128.load(w + 544);
   if (!upper) return v128.and(word, i8x16.splat(63));
   return v128.or(v128.and(i32x4.shr_u(v128.load(w + 560), 4), i8x16.splat(15)), v128.and(i32x4.shr_u(word, 2), i8x16.splat(48)));
 }
 /** The lowest byte of each lane as a number. */
 // @ts-ignore: decorator
-@inline function lowest(bytes: v128): v128 { return f32x4.convert_i32x4_s(v128.and(bytes, i32x4.splat(255))); }
+@inline export function lowest(bytes: v128): v128 { return f32x4.convert_i32x4_s(v128.and(bytes, i32x4.splat(255))); }
 
 function vectorQ4K(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: usize, z: usize, blocks: i32): void {
   const m0 = i16x8.splat(0x000f), m1 = i16x8.splat(0x00f0), m2 = i16x8.splat(0x0f00);
@@ -261,10 +261,10 @@ export function decodedTile8(w: usize, q: usize, scales: usize, sums: usize, y: 
     }
     w += DECODED_BYTES; q += 256; scales += 16;
   }
-  put(y, at, f0); put(y, at + 16, g0);
-  put(y + 4, at, f1); put(y + 4, at + 16, g1);
-  put(y + 8, at, f2); put(y + 8, at + 16, g2);
-  put(y + 12, at, f3); put(y + 12, at + 16, g3);
+  put8(y + 12, at, f3, g3);
+  put8(y + 8, at, f2, g2);
+  put8(y + 4, at, f1, g1);
+  put8(y, at, f0, g0);
 }
 
 /** The same for a single group: the last of an odd number. */
@@ -287,8 +287,8 @@ export function decodedTile4(w: usize, q: usize, scales: usize, sums: usize, y: 
     }
     w += DECODED_BYTES; q += 256; scales += 16;
   }
-  put(y, at, f0);
-  put(y + 4, at, f1);
-  put(y + 8, at, f2);
-  put(y + 12, at, f3);
+  put4(y + 12, at, f3);
+  put4(y + 8, at, f2);
+  put4(y + 4, at, f1);
+  put4(y, at, f0);
 }

@@ -7,7 +7,8 @@ import { DECODED_BYTES, Failure, Format, PACKED, PANEL_ROWS, PANEL_TABLES } from
 import { activationLimit, decodedTile4, decodedTile8, decodeGroup, sumRow, sumTile, vectorBlocks } from './block-products';
 import { storedBytes } from './blocks';
 import { bf16x4, decodeRow, f16x4, setScales } from './formats';
-import { dot, splat, sums4 } from './math';
+import { dot, fma4, splat, sums4 } from './math';
+import { decodeScales, quantizeByteColumn, quantizeBytes, tileNibbles, vectorNibbles } from './nibble-products';
 import { clearColumn, quantizeColumn, quantizeRow, storedRow, tile4, tile8, vectorGroups } from './quantized';
 import { fail, int, pointer, scratch, unitHi, unitLo } from './record';
 
@@ -115,28 +116,71 @@ function quantizePanel(count: i32, limit: f32, q: usize, scales: usize): void {
   for (let i = 0; i < ((count + 3) & ~3); i++) {
     const tile = <usize>(i >> 2), to = q + tile * (<usize>inputs << 3), scale = scales + tile * (<usize>blocks << 4);
     if (i < count) quantizeColumn(load<u32>(inputRow(i)), blocks, limit, i & 3, to, scale);
-    else { clearColumn(blocks, i & 3, to, scale); store<u32>(outputRow(i), 0); }
+    else {
+      // Columns that fill up the last tile go where its last real one goes, which is written after them.
+      clearColumn(blocks, i & 3, to, scale);
+      store<u32>(outputRow(i), load<u32>(outputRow(count - 1)));
+    }
   }
 }
+
+/** Whether 4-bit numbers are multiplied as such, with int8 activations. */
+// @ts-ignore: decorator
+@inline function byNibbles(kind: i32): bool { return ASC_FEATURE_RELAXED_SIMD && (kind == Format.q4 || kind == Format.q4k); }
 
 function blockVector(lo: i32, hi: i32): void {
   const kind = format - PACKED, blocks = inputs >> 5, x = <usize>load<u32>(inputRow(0)), y = <usize>load<u32>(outputRow(0));
   const q = scratch + PANEL_TABLES, scales = q + (<usize>inputs << 1), sums = scales + (<usize>blocks << 2), whole = outputs & ~3;
-  quantizeRow(x, blocks, activationLimit(kind), q, scales);
-  sumRow(q, scales, blocks, sums);
-  vectorBlocks(kind, weights + <usize>firstRow * storedBytes(kind, inputs), q, scales, sums, y, lo >> 2, min(hi, whole) >> 2, blocks);
+  const base = weights + <usize>firstRow * storedBytes(kind, inputs);
+  if (byNibbles(kind)) {
+    quantizeBytes(kind, x, blocks, q, scales, sums);
+    vectorNibbles(kind, base, q, scales, sums, y, lo >> 2, min(hi, whole) >> 2, blocks);
+  } else {
+    quantizeRow(x, blocks, activationLimit(kind), q, scales);
+    sumRow(q, scales, blocks, sums);
+    vectorBlocks(kind, base, q, scales, sums, y, lo >> 2, min(hi, whole) >> 2, blocks);
+  }
   for (let o = max(lo, whole); o < hi; o++) store<f32>(y + (<usize>o << 2), dot(decoded(o, 0), x, inputs));
 }
 
 function blockPanel(count: i32, lo: i32, hi: i32): void {
+  const whole = min(hi, outputs & ~3);
+  if (byNibbles(format - PACKED)) nibblePanel(count, lo, whole);
+  else decodedPanel(count, lo, whole);
+  for (let o = max(lo, outputs & ~3); o < hi; o++) {
+    const w = decoded(o, 0);
+    for (let i = 0; i < count; i++) store<f32>(load<u32>(outputRow(i)) + (<usize>o << 2), dot(w, load<u32>(inputRow(i)), inputs));
+  }
+}
+
+/** The panel's rows in tiles of four times packed groups of matrix rows [lo, hi), as they are. */
+function nibblePanel(count: i32, lo: i32, hi: i32): void {
+  const kind = format - PACKED, blocks = inputs >> 5, tiles = (count + 3) >> 2, tileBytes = <usize>inputs << 2, scaleBytes = <usize>blocks << 4;
+  const q = scratch + PANEL_TABLES, scales = q + tiles * tileBytes, sums = scales + tiles * scaleBytes, ws = sums + tiles * scaleBytes, xs = ws + (<usize>blocks << 5);
+  const size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
+  for (let i = 0; i < tiles << 2; i++) {
+    // Columns that fill up the last tile repeat its last real one.
+    const row = min(i, count - 1), tile = <usize>(i >> 2);
+    quantizeByteColumn(kind, load<u32>(inputRow(row)), blocks, i & 3, q + tile * tileBytes, scales + tile * scaleBytes, sums + tile * scaleBytes);
+    store<u32>(outputRow(i), load<u32>(outputRow(row)));
+  }
+  for (let o = lo; o < hi; o += 8) {
+    const w = base + o * size, x = o + 8 <= hi ? w + 4 * size : w;
+    decodeScales(kind, w, blocks, ws);
+    decodeScales(kind, x, blocks, xs);
+    for (let t = 0; t < tiles; t++) tileNibbles(kind, w, x, ws, xs, q + t * tileBytes, scales + t * scaleBytes, sums + t * scaleBytes, outputRow(t << 2), <usize>o << 2, blocks);
+  }
+}
+
+/** The same with the groups decoded to int16 once for all tiles. */
+function decodedPanel(count: i32, lo: i32, hi: i32): void {
   const kind = format - PACKED, blocks = inputs >> 5, tiles = (count + 3) >> 2, tileBytes = <usize>inputs << 3, scaleBytes = <usize>blocks << 4;
   const q = scratch + PANEL_TABLES, scales = q + tiles * tileBytes, minima = kind == Format.q4k ? scales + tiles * scaleBytes : 0;
-  const groups = scales + tiles * scaleBytes * 2, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size, whole = min(hi, outputs & ~3);
+  const groups = scales + tiles * scaleBytes * 2, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
   quantizePanel(count, activationLimit(kind), q, scales);
   if (minima) for (let t = 0; t < tiles; t++) sumTile(q + t * tileBytes, scales + t * scaleBytes, blocks, minima + t * scaleBytes);
-  let o = lo;
-  for (; o < whole; o += 8) {
-    const two = o + 8 <= whole;
+  for (let o = lo; o < hi; o += 8) {
+    const two = o + 8 <= hi;
     decodeGroup(kind, base + o * size, blocks, groups);
     if (two) decodeGroup(kind, base + (o + 4) * size, blocks, groups + <usize>blocks * DECODED_BYTES);
     for (let t = 0; t < tiles; t++) {
@@ -144,10 +188,6 @@ function blockPanel(count: i32, lo: i32, hi: i32): void {
       if (two) decodedTile8(groups, a, s, m, y, at, blocks);
       else decodedTile4(groups, a, s, m, y, at, blocks);
     }
-  }
-  for (o = max(lo, whole); o < hi; o++) {
-    const w = decoded(o, 0);
-    for (let i = 0; i < count; i++) store<f32>(load<u32>(outputRow(i)) + (<usize>o << 2), dot(w, load<u32>(inputRow(i)), inputs));
   }
 }
 
@@ -164,10 +204,10 @@ function vectorRows<T>(w: usize, stride: usize, x: usize, n: i32): v128 {
   let a = splat(0), b = a, c = a, d = a, i: usize = 0;
   for (const end = <usize>n & ~3; i < end; i += 4) {
     const v = v128.load(x + (i << 2)), at = i * sizeof<T>();
-    a = f32x4.add(a, f32x4.mul(load4<T>(w + at), v));
-    b = f32x4.add(b, f32x4.mul(load4<T>(w1 + at), v));
-    c = f32x4.add(c, f32x4.mul(load4<T>(w2 + at), v));
-    d = f32x4.add(d, f32x4.mul(load4<T>(w3 + at), v));
+    a = fma4(a, load4<T>(w + at), v);
+    b = fma4(b, load4<T>(w1 + at), v);
+    c = fma4(c, load4<T>(w2 + at), v);
+    d = fma4(d, load4<T>(w3 + at), v);
   }
   return sums4(a, b, c, d);
 }
@@ -212,13 +252,13 @@ function tileFloat(w0: usize, w1: usize, w2: usize, w3: usize, x0: usize, x1: us
   for (; i < narrow; i += 16) {
     const x = v128.load(x0 + i), z = v128.load(x1 + i);
     let w = v128.load(w0 + i);
-    a0 = f32x4.add(a0, f32x4.mul(w, x)); b0 = f32x4.add(b0, f32x4.mul(w, z));
+    a0 = fma4(a0, w, x); b0 = fma4(b0, w, z);
     w = v128.load(w1 + i);
-    a1 = f32x4.add(a1, f32x4.mul(w, x)); b1 = f32x4.add(b1, f32x4.mul(w, z));
+    a1 = fma4(a1, w, x); b1 = fma4(b1, w, z);
     w = v128.load(w2 + i);
-    a2 = f32x4.add(a2, f32x4.mul(w, x)); b2 = f32x4.add(b2, f32x4.mul(w, z));
+    a2 = fma4(a2, w, x); b2 = fma4(b2, w, z);
     w = v128.load(w3 + i);
-    a3 = f32x4.add(a3, f32x4.mul(w, x)); b3 = f32x4.add(b3, f32x4.mul(w, z));
+    a3 = fma4(a3, w, x); b3 = fma4(b3, w, z);
   }
   let s = sums4(a0, a1, a2, a3), t = sums4(b0, b1, b2, b3);
   for (; i < end; i += 4) {
@@ -226,8 +266,8 @@ function tileFloat(w0: usize, w1: usize, w2: usize, w3: usize, x0: usize, x1: us
     w = v128.load32_lane(w1 + i, w, 1);
     w = v128.load32_lane(w2 + i, w, 2);
     w = v128.load32_lane(w3 + i, w, 3);
-    s = f32x4.add(s, f32x4.mul(w, v128.load32_splat(x0 + i)));
-    t = f32x4.add(t, f32x4.mul(w, v128.load32_splat(x1 + i)));
+    s = fma4(s, w, v128.load32_splat(x0 + i));
+    t = fma4(t, w, v128.load32_splat(x1 + i));
   }
   v128.store(y0, s);
   v128.store(y1, t);

@@ -4,22 +4,48 @@
 // @ts-ignore: decorator
 @inline export function splat(x: f32): v128 { return f32x4.splat(x); }
 
+/** sum + a b: one rounding where relaxed SIMD and the processor have it, else two. */
+// @ts-ignore: decorator
+@inline export function fma4(sum: v128, a: v128, b: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, sum);
+  return f32x4.add(sum, f32x4.mul(a, b));
+}
+
+// V8 makes a constant vector anew, in three instructions, wherever it is used, loops included: what
+// loops use a lot is read from memory, in one.
+const CONSTANTS = memory.data<f32>([
+  -87.33654, 88.37626, 1.44269504088896341, -0.693359375, 2.12194440e-4,
+  1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, 12582912,
+], 16);
+const WHOLE_CONSTANTS = memory.data<i32>([127, 0x4b400000], 16);
+// @ts-ignore: decorator
+@inline function constant(index: usize): v128 { return v128.load32_splat(CONSTANTS + (index << 2)); }
+// @ts-ignore: decorator
+@inline function wholeConstant(index: usize): v128 { return v128.load32_splat(WHOLE_CONSTANTS + (index << 2)); }
+
+// A float below 2^22 added to 1.5 x 2^23 is rounded to a whole number, which its last bits then hold.
+// @ts-ignore: decorator
+@inline function shifted(v: v128): v128 { return f32x4.add(v, constant(12)); }
+
+/** Rounded to the nearest whole number, to even in the middle; below 2^22 in size. */
+// @ts-ignore: decorator
+@inline export function round4(v: v128): v128 { return i32x4.sub(shifted(v), wholeConstant(1)); }
+
 /** e^x, within 2 units in the last place; arguments are clamped to what float32 can hold. */
 // @ts-ignore: decorator
 @inline export function exp4(v: v128): v128 {
   // Cephes expf: x = n ln 2 + r, a polynomial in r, n added to the exponent.
-  const x = f32x4.min(f32x4.max(v, splat(-87.33654)), splat(88.37626));
-  const n = f32x4.nearest(f32x4.mul(x, splat(1.44269504088896341)));
-  const r = f32x4.sub(f32x4.sub(x, f32x4.mul(n, splat(0.693359375))), f32x4.mul(n, splat(-2.12194440e-4)));
-  let y = splat(1.9875691500e-4);
-  y = f32x4.add(f32x4.mul(y, r), splat(1.3981999507e-3));
-  y = f32x4.add(f32x4.mul(y, r), splat(8.3334519073e-3));
-  y = f32x4.add(f32x4.mul(y, r), splat(4.1665795894e-2));
-  y = f32x4.add(f32x4.mul(y, r), splat(1.6666665459e-1));
-  y = f32x4.add(f32x4.mul(y, r), splat(5.0000001201e-1));
-  y = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(y, r), r), r), splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return f32x4.mul(y, power);
+  const x = f32x4.min(f32x4.max(v, constant(0)), constant(1));
+  const whole = shifted(f32x4.mul(x, constant(2))), n = f32x4.sub(whole, constant(12));
+  const r = fma4(fma4(x, n, constant(3)), n, constant(4));
+  let y = constant(5);
+  y = fma4(constant(6), y, r);
+  y = fma4(constant(7), y, r);
+  y = fma4(constant(8), y, r);
+  y = fma4(constant(9), y, r);
+  y = fma4(constant(10), y, r);
+  y = f32x4.add(fma4(r, f32x4.mul(y, r), r), constant(11));
+  return f32x4.mul(y, i32x4.shl(i32x4.add(whole, wholeConstant(0)), 23));
 }
 
 // @ts-ignore: decorator
@@ -61,10 +87,10 @@ export function dot(a: usize, b: usize, n: i32): f32 {
   let s = splat(0), t = s, i: usize = 0;
   const end = <usize>n << 2, wide = end & ~31, narrow = end & ~15;
   for (; i < wide; i += 32) {
-    s = f32x4.add(s, f32x4.mul(v128.load(a + i), v128.load(b + i)));
-    t = f32x4.add(t, f32x4.mul(v128.load(a + i, 16), v128.load(b + i, 16)));
+    s = fma4(s, v128.load(a + i), v128.load(b + i));
+    t = fma4(t, v128.load(a + i, 16), v128.load(b + i, 16));
   }
-  for (; i < narrow; i += 16) s = f32x4.add(s, f32x4.mul(v128.load(a + i), v128.load(b + i)));
+  for (; i < narrow; i += 16) s = fma4(s, v128.load(a + i), v128.load(b + i));
   let sum = sum4(f32x4.add(s, t));
   for (; i < end; i += 4) sum += load<f32>(a + i) * load<f32>(b + i);
   return sum;
@@ -74,7 +100,7 @@ export function dot(a: usize, b: usize, n: i32): f32 {
 export function accumulate(y: usize, x: usize, factor: f32, n: i32): void {
   const end = <usize>n << 2, narrow = end & ~15, f = splat(factor);
   let i: usize = 0;
-  for (; i < narrow; i += 16) v128.store(y + i, f32x4.add(v128.load(y + i), f32x4.mul(f, v128.load(x + i))));
+  for (; i < narrow; i += 16) v128.store(y + i, fma4(v128.load(y + i), f, v128.load(x + i)));
   for (; i < end; i += 4) store<f32>(y + i, load<f32>(y + i) + factor * load<f32>(x + i));
 }
 

@@ -5,7 +5,7 @@
 // so that block sums are exact and i32x4.dot_i16x8_s does the work (8 products an instruction).
 
 import { f16, finiteF16x4 } from './formats';
-import { splat } from './math';
+import { fma4, round4, splat } from './math';
 
 /** Row `lane` of a group's block, as stored, into its place in the packed block. */
 export function packQ8(stored: usize, packed: usize, lane: i32): void {
@@ -23,12 +23,12 @@ export function unpackQ8(packed: usize, stored: usize, lane: i32): void {
 
 /** Four floats times `inverse`, rounded to int32. */
 // @ts-ignore: decorator
-@inline function rounded(p: usize, inverse: v128): v128 {
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p), inverse)));
+@inline export function rounded(p: usize, inverse: v128): v128 {
+  return round4(f32x4.mul(v128.load(p), inverse));
 }
 
 // @ts-ignore: decorator
-@inline function largest(p: usize): f32 {
+@inline export function largest(p: usize): f32 {
   let m = f32x4.abs(v128.load(p));
   for (let i: usize = 16; i < 128; i += 16) m = f32x4.max(m, f32x4.abs(v128.load(p + i)));
   return max<f32>(max<f32>(f32x4.extract_lane(m, 0), f32x4.extract_lane(m, 1)), max<f32>(f32x4.extract_lane(m, 2), f32x4.extract_lane(m, 3)));
@@ -82,7 +82,7 @@ export function vectorGroups(w: usize, q: usize, scales: usize, y: usize, lo: i3
       s0 = madd(s0, w + 32, a + 16); s1 = madd(s1, w + 40, a + 20); s0 = madd(s0, w + 48, a + 24); s1 = madd(s1, w + 56, a + 28);
       s0 = madd(s0, w + 64, a + 32); s1 = madd(s1, w + 72, a + 36); s0 = madd(s0, w + 80, a + 40); s1 = madd(s1, w + 88, a + 44);
       s0 = madd(s0, w + 96, a + 48); s1 = madd(s1, w + 104, a + 52); s0 = madd(s0, w + 112, a + 56); s1 = madd(s1, w + 120, a + 60);
-      acc = f32x4.add(acc, f32x4.mul(f32x4.convert_i32x4_s(i32x4.add(s0, s1)), f32x4.mul(finiteF16x4(w + 128), v128.load32_splat(s))));
+      acc = finish(acc, i32x4.add(s0, s1), finiteF16x4(w + 128), s);
     }
     v128.store(y + (<usize>g << 4), acc);
   }
@@ -90,10 +90,10 @@ export function vectorGroups(w: usize, q: usize, scales: usize, y: usize, lo: i3
 
 // @ts-ignore: decorator
 @inline export function finish(acc: v128, sum: v128, d: v128, scale: usize): v128 {
-  return f32x4.add(acc, f32x4.mul(f32x4.convert_i32x4_s(sum), f32x4.mul(d, v128.load32_splat(scale))));
+  return fma4(acc, f32x4.convert_i32x4_s(sum), f32x4.mul(d, v128.load32_splat(scale)));
 }
 
-/** Two packed groups times a tile of four quantised rows; `y` is a table of four output rows, 0 where unused. */
+/** Two packed groups times a tile of four quantised rows; `y` is a table of four output rows. */
 export function tile8(w: usize, q: usize, scales: usize, y: usize, at: usize, blocks: i32): void {
   const stride = <usize>blocks * 136;
   let f0 = splat(0), f1 = f0, f2 = f0, f3 = f0, g0 = f0, g1 = f0, g2 = f0, g3 = f0;
@@ -118,10 +118,10 @@ export function tile8(w: usize, q: usize, scales: usize, y: usize, at: usize, bl
     f3 = finish(f3, s3, d, scales + 12); g3 = finish(g3, t3, e, scales + 12);
     w += 136; q += 256; scales += 16;
   }
-  put(y, at, f0); put(y, at + 16, g0);
-  put(y + 4, at, f1); put(y + 4, at + 16, g1);
-  put(y + 8, at, f2); put(y + 8, at + 16, g2);
-  put(y + 12, at, f3); put(y + 12, at + 16, g3);
+  put8(y + 12, at, f3, g3);
+  put8(y + 8, at, f2, g2);
+  put8(y + 4, at, f1, g1);
+  put8(y, at, f0, g0);
 }
 
 /** The same for a single group: the last of an odd number. */
@@ -141,16 +141,21 @@ export function tile4(w: usize, q: usize, scales: usize, y: usize, at: usize, bl
     f2 = finish(f2, s2, d, scales + 8); f3 = finish(f3, s3, d, scales + 12);
     w += 136; q += 256; scales += 16;
   }
-  put(y, at, f0);
-  put(y + 4, at, f1);
-  put(y + 8, at, f2);
-  put(y + 12, at, f3);
+  put4(y + 12, at, f3);
+  put4(y + 8, at, f2);
+  put4(y + 4, at, f1);
+  put4(y, at, f0);
 }
 
+/** A tile's column, to the output row that its entry of the table names. The last column is put first: see `quantizePanel`. */
 // @ts-ignore: decorator
-@inline export function put(y: usize, at: usize, v: v128): void {
-  const row = <usize>load<u32>(y);
-  if (row) v128.store(row + at, v);
+@inline export function put4(y: usize, at: usize, v: v128): void { v128.store(<usize>load<u32>(y) + at, v); }
+
+// @ts-ignore: decorator
+@inline export function put8(y: usize, at: usize, v: v128, w: v128): void {
+  const to = <usize>load<u32>(y) + at;
+  v128.store(to, v);
+  v128.store(to, w, 16);
 }
 
 /** One stored row times one quantised row; pairs of the latter are `pairStride` bytes apart. */

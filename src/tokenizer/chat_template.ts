@@ -4,7 +4,7 @@
  * template and gives it the variables and functions that transformers' `apply_chat_template` gives.
  */
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
-import { isObject, readJson, readText, type TextFiles } from './files.js';
+import { isObject, readJson, readText, type LoadedFiles } from './files.js';
 
 /** A message as the hub's templates expect it; further keys reach the template as they are. */
 export interface ChatMessage {
@@ -31,10 +31,10 @@ export type NamedTemplates = ReadonlyMap<string, string>;
  * Finds a checkpoint's templates: chat_template.jinja, else chat_template.json, else tokenizer_config.json.
  * @param fromConfig `chat_template` of tokenizer_config.json: a text, or a list of `{ name, template }`.
  */
-export async function readChatTemplates(files: TextFiles, fromConfig: unknown): Promise<NamedTemplates> {
-  const jinja = await readText(files, 'chat_template.jinja');
+export function readChatTemplates(files: LoadedFiles, fromConfig: unknown): NamedTemplates {
+  const jinja = readText(files, 'chat_template.jinja');
   if (jinja !== undefined) return new Map([['default', jinja]]);
-  const json = await readJson(files, 'chat_template.json');
+  const json = readJson(files, 'chat_template.json');
   return namedTemplates(json?.chat_template ?? fromConfig);
 }
 

@@ -2,7 +2,7 @@
  * tokenizer_config.json (and the older special_tokens_map.json): which tokens play which role, and what
  * is put around a text. Only what a tokenizer needs; everything else in the file is ignored.
  */
-import { isObject, readJson, type JsonObject, type TextFiles } from './files.js';
+import { isObject, readJson, type JsonObject, type LoadedFiles } from './files.js';
 import type { AddedToken } from './vocabulary.js';
 
 export interface TokenizerConfig {
@@ -21,9 +21,9 @@ export interface TokenizerConfig {
 }
 
 /** Reads the configuration; every field is empty when the files are missing. */
-export async function readTokenizerConfig(files: TextFiles): Promise<TokenizerConfig> {
-  const older = (await readJson(files, 'special_tokens_map.json')) ?? {};
-  const config = (await readJson(files, 'tokenizer_config.json')) ?? {};
+export function readTokenizerConfig(files: LoadedFiles): TokenizerConfig {
+  const older = readJson(files, 'special_tokens_map.json') ?? {};
+  const config = readJson(files, 'tokenizer_config.json') ?? {};
   return parseTokenizerConfig({ ...older, ...withoutNull(config) });
 }
 

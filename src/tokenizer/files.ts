@@ -11,6 +11,12 @@ export interface TextFiles {
   read(fileName: string): Promise<Uint8Array | undefined>;
 }
 
+/** The same, read: a tokenizer can then be built without waiting for anything. */
+export interface LoadedFiles {
+  readonly name: string;
+  readonly contents: ReadonlyMap<string, Uint8Array>;
+}
+
 /** Every file that belongs to a tokenizer, so that saving a model can copy them all. */
 export const tokenizerFileNames: readonly string[] = [
   'tokenizer.json',
@@ -26,18 +32,18 @@ export const tokenizerFileNames: readonly string[] = [
 ];
 
 /** Reads those of the tokenizer's files that exist. */
-export async function readTokenizerFiles(files: TextFiles): Promise<Map<string, Uint8Array>> {
-  const found = new Map<string, Uint8Array>();
+export async function loadFiles(files: TextFiles): Promise<LoadedFiles> {
+  const contents = new Map<string, Uint8Array>();
   for (const name of tokenizerFileNames) {
     const bytes = await files.read(name);
-    if (bytes) found.set(name, bytes);
+    if (bytes) contents.set(name, bytes);
   }
-  return found;
+  return { name: files.name, contents };
 }
 
-/** Reads one file as UTF-8 text; undefined when it does not exist. */
-export async function readText(files: TextFiles, fileName: string): Promise<string | undefined> {
-  const bytes = await files.read(fileName);
+/** One file as UTF-8 text; undefined when it does not exist. */
+export function readText({ contents }: LoadedFiles, fileName: string): string | undefined {
+  const bytes = contents.get(fileName);
   return bytes && new TextDecoder('utf-8').decode(bytes);
 }
 
@@ -48,9 +54,9 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Reads one file as a JSON object; undefined when it does not exist. */
-export async function readJson(files: TextFiles, fileName: string): Promise<JsonObject | undefined> {
-  const text = await readText(files, fileName);
+/** One file as a JSON object; undefined when it does not exist. */
+export function readJson(files: LoadedFiles, fileName: string): JsonObject | undefined {
+  const text = readText(files, fileName);
   if (text === undefined) return undefined;
   let value: unknown;
   try {

@@ -6,7 +6,7 @@
 import { CheckpointError } from '../checkpoint/error.js';
 import type { WritableValue } from '../checkpoint/index.js';
 import { readTokenizerConfig } from './config.js';
-import { isObject, readJson, type JsonObject, type TextFiles } from './files.js';
+import { isObject, loadFiles, readJson, type JsonObject, type TextFiles } from './files.js';
 import { TOKEN_TYPE } from './gguf.js';
 import { PRE_TOKENIZERS } from './gguf-pre.js';
 import { tokenizerFromFiles } from './load.js';
@@ -22,7 +22,8 @@ type Entries = [key: string, value: WritableValue][];
 export async function ggufTokenizerMetadata(files: TextFiles, rows: number): Promise<Entries | undefined> {
   const tokenizer = await tokenizerFromFiles(files);
   if (!tokenizer) return undefined;
-  const json = await readJson(files, 'tokenizer.json');
+  const loaded = await loadFiles(files);
+  const json = readJson(loaded, 'tokenizer.json');
   const model = json?.model;
   if (!isObject(model) || model.type !== 'BPE' || !isObject(model.vocab) || !Array.isArray(model.merges)) throw unsupported(files, 'it is not BPE in a tokenizer.json');
   const { tokens, types } = tokenTable(json!, model, rows);
@@ -30,7 +31,7 @@ export async function ggufTokenizerMetadata(files: TextFiles, rows: number): Pro
   const kind: Entries = model.byte_fallback === true
     ? [['tokenizer.ggml.model', 'llama'], ['tokenizer.ggml.pre', 'default'], ['tokenizer.ggml.scores', scoresOf(tokens, model.merges as unknown[])], ['tokenizer.ggml.add_space_prefix', putsSpace(json!)]]
     : [['tokenizer.ggml.model', 'gpt2'], ['tokenizer.ggml.pre', preName(files, json!, model)], ['tokenizer.ggml.merges', { type: 'array', of: 'string', values: merges }]];
-  const { namedTokens } = await readTokenizerConfig(files);
+  const { namedTokens } = readTokenizerConfig(loaded);
   const named = (role: string): number | undefined => { const token = namedTokens.get(role); return token === undefined ? undefined : tokenizer.tokenToId(token); };
   const [framed, plain] = [tokenizer.encode('a'), tokenizer.encode('a', { addSpecialTokens: false })];
   const id = (key: string, value: number | undefined): Entries => (value === undefined ? [] : [[`tokenizer.ggml.${key}_token_id`, { type: 'uint32', value }]]);

@@ -4,14 +4,14 @@
  */
 import { readChatTemplates } from './chat_template.js';
 import { readTokenizerConfig, type TokenizerConfig } from './config.js';
-import { readJson, type TextFiles } from './files.js';
+import { loadFiles, readJson, type LoadedFiles, type TextFiles } from './files.js';
 import { vocabularyFromJson } from './hub_json.js';
 import { findRankFamily, rankFamilies, type RankFamily } from './rank_families.js';
 import { isRankFile, parseRanks, vocabularyFromRanks } from './rank_file.js';
 import { createTokenizer, type Tokenizer } from './tokenizer.js';
 import type { Vocabulary } from './vocabulary.js';
 
-/** Formats that need conversion first. */
+/** Formats that need conversion first: looked for only where nothing else is. */
 const unsupported: readonly { fileName: string; what: string }[] = [
   { fileName: 'tokenizer.model', what: 'a SentencePiece model' },
   { fileName: 'vocab.json', what: 'a vocabulary without its rules' },
@@ -24,16 +24,19 @@ const unsupported: readonly { fileName: string; what: string }[] = [
  * @throws when it holds one that is broken or of a format that is not supported.
  */
 export async function tokenizerFromFiles(files: TextFiles): Promise<Tokenizer | undefined> {
-  const config = await readTokenizerConfig(files);
-  const found = (await fromTokenizerJson(files, config)) ?? (await fromRankFile(files, config));
-  if (found) {
-    const templates = await readChatTemplates(files, config.chatTemplate);
-    return createTokenizer({ ...found, templates, files });
-  }
+  const tokenizer = tokenizerFromLoaded(await loadFiles(files));
+  if (tokenizer) return tokenizer;
   for (const { fileName, what } of unsupported) {
     if (await files.read(fileName)) throw new Error(`${files.name}: ${fileName} is ${what}; tokenizer.json is needed beside it.`);
   }
   return undefined;
+}
+
+/** The same from files that are in memory: all the work, without a pause. */
+export function tokenizerFromLoaded(files: LoadedFiles): Tokenizer | undefined {
+  const config = readTokenizerConfig(files);
+  const found = fromTokenizerJson(files, config) ?? fromRankFile(files, config);
+  return found && createTokenizer({ ...found, templates: readChatTemplates(files, config.chatTemplate), files });
 }
 
 interface Found {
@@ -41,15 +44,15 @@ interface Found {
   readonly config: TokenizerConfig;
 }
 
-async function fromTokenizerJson(files: TextFiles, config: TokenizerConfig): Promise<Found | undefined> {
-  const json = await readJson(files, 'tokenizer.json');
+function fromTokenizerJson(files: LoadedFiles, config: TokenizerConfig): Found | undefined {
+  const json = readJson(files, 'tokenizer.json');
   if (!json) return undefined;
   return { config, vocabulary: described(files, 'tokenizer.json', () => vocabularyFromJson(json, config.addedTokens)) };
 }
 
-async function fromRankFile(files: TextFiles, config: TokenizerConfig): Promise<Found | undefined> {
+function fromRankFile(files: LoadedFiles, config: TokenizerConfig): Found | undefined {
   for (const fileName of new Set(rankFamilies.map((family) => family.fileName))) {
-    const bytes = await files.read(fileName);
+    const bytes = files.contents.get(fileName);
     if (!bytes || !isRankFile(bytes)) continue;
     return described(files, fileName, () => {
       const ranks = parseRanks(bytes);
@@ -70,7 +73,7 @@ function withFamilyRoles(config: TokenizerConfig, family: RankFamily): Tokenizer
 }
 
 /** Runs a step whose errors are the file's fault, and says so. */
-function described<T>(files: TextFiles, fileName: string, step: () => T): T {
+function described<T>(files: LoadedFiles, fileName: string, step: () => T): T {
   try {
     return step();
   } catch (error) {

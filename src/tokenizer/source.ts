@@ -34,7 +34,6 @@ export async function loadTokenizer(source: CheckpointSource, options: { revisio
   try {
     const tokenizer = await tokenizerFromFiles(textFiles(directory));
     if (!tokenizer) throw new Error(`${directory.name} has no tokenizer (${tokenizerFileNames.slice(0, 3).join(', ')})`);
-    await tokenizer.originalFiles();
     return tokenizer;
   } finally {
     await directory.close();

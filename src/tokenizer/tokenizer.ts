@@ -5,7 +5,7 @@
 import { ChatTemplate, type ChatMessage, type ChatTemplateOptions, type NamedTemplates } from './chat_template.js';
 import type { TokenizerConfig } from './config.js';
 import { findEndOfTurn } from './end_of_turn.js';
-import { readTokenizerFiles, type TextFiles } from './files.js';
+import type { LoadedFiles } from './files.js';
 import type { TextStream, Vocabulary } from './vocabulary.js';
 
 export interface EncodeOptions {
@@ -43,10 +43,7 @@ export interface Tokenizer {
   readonly endOfTurnIds: readonly number[];
   tokenToId(token: string): number | undefined;
   idToToken(id: number): string | undefined;
-  /**
-   * The bytes of every tokenizer file of the source, by name, to save beside a model. Read at the first
-   * call and kept: call it once before closing a source that will be gone later.
-   */
+  /** The bytes of every tokenizer file of the source, by name, to save beside a model. */
   originalFiles(): Promise<Map<string, Uint8Array>>;
 }
 
@@ -54,7 +51,7 @@ export interface TokenizerParts {
   readonly vocabulary: Vocabulary;
   readonly config: TokenizerConfig;
   readonly templates: NamedTemplates;
-  readonly files: TextFiles;
+  readonly files: LoadedFiles;
 }
 
 /** Puts a tokenizer together from parts that have been read. */
@@ -69,7 +66,6 @@ class TextTokenizer implements Tokenizer {
   private readonly special: ReadonlySet<number>;
   private readonly template: ChatTemplate;
   private endOfTurn: readonly number[] | undefined;
-  private original: Promise<Map<string, Uint8Array>> | undefined;
 
   constructor(private readonly parts: TokenizerParts) {
     const { vocabulary, config, templates, files } = parts;
@@ -137,7 +133,7 @@ class TextTokenizer implements Tokenizer {
     return this.parts.vocabulary.idToToken(id);
   }
 
-  originalFiles(): Promise<Map<string, Uint8Array>> {
-    return (this.original ??= readTokenizerFiles(this.parts.files));
+  async originalFiles(): Promise<Map<string, Uint8Array>> {
+    return new Map(this.parts.files.contents);
   }
 }

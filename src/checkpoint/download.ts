@@ -6,7 +6,7 @@
 
 import type { GrowingFile, Hasher, LocalFiles } from '../platform/index.js';
 import { CheckpointError, quoted } from './error.js';
-import { brokenConnection, release } from './http.js';
+import { bodyChunks, release } from './http.js';
 import { retryPause } from './retry.js';
 import type { RetryOptions } from './retry.js';
 
@@ -146,21 +146,4 @@ function sizeFault(wanted: WantedFile, response: Response, from: number): string
     return `the server's file has ${length} bytes, the hub gives ${wanted.size} as its size`;
   }
   return undefined;
-}
-
-/** The body's chunks; a connection that breaks becomes a transient error. Leaving early ends the transfer. */
-async function* bodyChunks(label: string, response: Response, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-  const reader = response.body?.getReader();
-  if (!reader) return;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read().catch((error) => {
-        throw brokenConnection(label, error, signal);
-      });
-      if (done) return;
-      yield value;
-    }
-  } finally {
-    await reader.cancel().catch(() => {});
-  }
 }

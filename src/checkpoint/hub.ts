@@ -5,7 +5,7 @@
 //   models--owner--name/snapshots/<commit>/<file>            links to them
 //   models--owner--name/refs/<branch or tag>                 a commit
 //
-// In a browser, or with `download: false`, files are read by ranges and nothing is stored.
+// In a browser, or with `download: false`, files are read by ranges (a browser keeps those, see `cached.ts`).
 // Downloading is in `download.ts`, what the hub is asked in `hub-api.ts`.
 
 import { platform } from '../platform/index.js';
@@ -32,6 +32,8 @@ export interface HubOptions extends RetryOptions {
   readonly revision?: string;
   /** Called as files are downloaded; not for files that the cache has. */
   readonly onProgress?: (progress: DownloadProgress) => void;
+  /** Told when a browser cannot keep a file for the next time. */
+  readonly onWarning?: (message: string) => void;
   /** Which of a checkpoint's files are wanted; all unless told. Other files are never fetched. */
   readonly files?: (fileName: string) => boolean;
   /** False reads by ranges from the hub and stores nothing: enough to inspect a large model. */
@@ -59,7 +61,7 @@ export async function openHubRepository(id: string, options: HubOptions = {}): P
   const offline = isOn(environment('HF_HUB_OFFLINE'));
   const { signal, attempts, retryDelay } = options;
   const access: HubAccess = { endpoint: await hubEndpoint(), token: options.token ?? (await hubToken()), signal, attempts, retryDelay };
-  if (!files || (options.download === false && !offline)) return openRemote(model, access);
+  if (!files || (options.download === false && !offline)) return openRemote(model, access, options);
   const cache = await cacheOf(files, model);
   if (offline) return cache.open(await cache.snapshot('HF_HUB_OFFLINE is set and', options));
   return cache.open(await fetchSnapshot(cache, access, options));
@@ -70,7 +72,7 @@ function isOn(variable: string | undefined): boolean {
 }
 
 /** The model's files by HTTP ranges. */
-async function openRemote(model: HubModel, access: HubAccess): Promise<Directory> {
+async function openRemote(model: HubModel, access: HubAccess, { onWarning, onProgress }: HubOptions): Promise<Directory> {
   const commit = await resolveCommit(model, access);
   const names = (await listRepository(model, commit, access)).map((file) => file.name).sort();
   return {
@@ -78,7 +80,7 @@ async function openRemote(model: HubModel, access: HubAccess): Promise<Directory
     list: async () => [...names],
     async open(fileName) {
       if (!names.includes(fileName)) return undefined;
-      return httpSource(fileUrl(model, commit, fileName, access), { ...access, headers: authorization(access) });
+      return httpSource(fileUrl(model, commit, fileName, access), { ...access, headers: authorization(access), onWarning, onProgress });
     },
     async close() {},
   };

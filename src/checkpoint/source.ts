@@ -87,13 +87,14 @@ async function resolveUrl(url: string, options: HubOptions): Promise<Directory> 
     const [, id, revision] = /^([^/]+\/[^/]+?)(?:\/tree\/(.+?))?\/?$/.exec(decodeURIComponent(pathname.slice(new URL(endpoint).pathname.length))) ?? [];
     if (id && isHubId(id)) return openHubRepository(id, { ...options, revision: options.revision ?? revision });
   }
-  const { signal, attempts, retryDelay } = options;
+  const { signal, attempts, retryDelay, onWarning, onProgress } = options;
+  const access = { signal, attempts, retryDelay, onWarning, onProgress };
   const file = fileIn(pathname);
-  if (!file) return httpDirectory(url, { signal, attempts, retryDelay });
+  if (!file) return httpDirectory(url, access);
   const folder = new URL(url);
   folder.pathname = pathname.slice(0, -file.length);
-  if (isGgufFile(file)) return ggufIn(httpDirectory(folder.href, { signal, attempts, retryDelay }), decodeURIComponent(file));
-  return onlyWeights(httpDirectory(folder.href, { signal, attempts, retryDelay }), decodeURIComponent(file), url);
+  if (isGgufFile(file)) return ggufIn(httpDirectory(folder.href, access), decodeURIComponent(file));
+  return onlyWeights(httpDirectory(folder.href, access), decodeURIComponent(file), url);
 }
 
 /** The file name of a path that ends in .safetensors or .gguf. */

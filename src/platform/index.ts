@@ -4,7 +4,8 @@ import type { Platform } from './platform.js';
 
 export type * from './platform.js';
 export type * from './threads.js';
-export { blobDirectory, blobSource, bytesSource, checkRange } from './memory.js';
+export type * from './file-cache.js';
+export { blobDirectory, blobSource, bytesSource, checkRange, topFiles } from './memory.js';
 
 let chosen: Promise<Platform> | undefined;
 

@@ -40,11 +40,8 @@ export function blobSource(blob: Blob, name: string = fileName(blob) ?? 'blob'):
  * Throws when a Blob has no name or two files share one.
  */
 export function blobDirectory(blobs: Iterable<Blob>, name = 'the given files'): Directory {
-  const all = [...blobs];
-  const depth = Math.min(...all.map(folderDepth));
   const files = new Map<string, Blob>();
-  for (const blob of all) {
-    if (folderDepth(blob) > depth) continue;
+  for (const blob of topFiles([...blobs])) {
     const key = fileName(blob);
     if (!key) throw new Error(`a Blob among ${name} has no name; wrap it as new File([blob], 'model.safetensors')`);
     if (files.has(key)) throw new Error(`two of ${name} are called ${key}; give the files of one folder`);
@@ -59,6 +56,12 @@ export function blobDirectory(blobs: Iterable<Blob>, name = 'the given files'): 
     },
     async close() {},
   };
+}
+
+/** Those directly in the folder that was picked; all where none was. */
+export function topFiles(blobs: readonly Blob[]): readonly Blob[] {
+  const depth = Math.min(...blobs.map(folderDepth));
+  return blobs.filter((blob) => folderDepth(blob) === depth);
 }
 
 /** Throws unless `offset` and `length` name a range within `size` bytes. */

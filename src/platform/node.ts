@@ -7,6 +7,7 @@ import { nodeThreads } from './node-threads.js';
 
 export const node: Platform = {
   name: 'node',
+  onPage: false,
   environment: (variable) => process.env[variable] || undefined,
   files: nodeFiles,
   openGpu: openNodeGpu,

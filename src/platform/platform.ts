@@ -2,6 +2,7 @@
 // adapter beside them. Not an implementation: `node.ts` and `browser.ts` are, and `platform()` in
 // `index.ts` picks one. Nothing here knows what a checkpoint is.
 
+import type { FileCache } from './file-cache.js';
 import type { Threads } from './threads.js';
 
 /** Bytes of known size that can be read at any offset: an open file, a Blob, an array, a URL. */
@@ -85,10 +86,14 @@ export type OpenGpu = (describe: (adapter: GPUAdapter) => GPUDeviceDescriptor) =
 
 export interface Platform {
   readonly name: 'node' | 'browser';
+  /** True on the thread that draws a web page and hears its user: it must never be busy for long. */
+  readonly onPage: boolean;
   /** An environment variable; undefined where unset, empty, or where there are none. */
   environment(variable: string): string | undefined;
   /** Undefined where code cannot reach files by path. */
   readonly files?: LocalFiles;
+  /** Keeps what was read from web servers; undefined where nothing does. */
+  readonly cache?: FileCache;
   readonly openGpu: OpenGpu;
   readonly threads: Threads;
 }

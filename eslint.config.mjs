@@ -14,5 +14,6 @@ export default tseslint.config(
       'no-console': 'off',
     },
   },
+  { files: ['examples/browser/*.js'], languageOptions: { globals: { document: 'readonly', navigator: 'readonly', crossOriginIsolated: 'readonly', performance: 'readonly', AbortController: 'readonly' } } },
   { files: ['**/*.mjs'], languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', Buffer: 'readonly', setTimeout: 'readonly', performance: 'readonly', fetch: 'readonly' } } },
 );

@@ -1,5 +1,5 @@
 // Builds dist/: TypeScript first, then the kernels of the backends that have a build step of their
-// own. Everything it prints goes to stderr. `isStale` tells whether there is anything to do.
+// own, then all of it once more as a bundle for browsers. Everything it prints goes to stderr. `isStale` tells whether there is anything to do.
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
@@ -12,12 +12,13 @@ const stamp = join(cache, 'lamella-built');
 const cli = join(root, 'dist/cli/main.js');
 const wasm = 'scripts/build-wasm.mjs';
 const wgsl = 'scripts/build-wgsl.mjs';
+const browser = 'scripts/build-browser.mjs';
 
 /** Whether dist/ is missing or older than anything it is made of. */
 export function isStale() {
   if (!existsSync(cli) || !existsSync(stamp)) return true;
   const built = statSync(stamp).mtimeMs;
-  const inputs = ['tsconfig.json', 'tsconfig.build.json', 'package.json', 'scripts/build.mjs', wasm, wgsl];
+  const inputs = ['tsconfig.json', 'tsconfig.build.json', 'package.json', 'scripts/build.mjs', wasm, wgsl, browser];
   return inputs.some((file) => newerThan(join(root, file), built)) || newerThan(join(root, 'src'), built);
 }
 
@@ -41,6 +42,7 @@ export function build() {
   step('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json');
   step(wasm);
   step(wgsl, 'dist/backends/webgpu/wgsl.js');
+  step(browser);
   chmodSync(cli, 0o755);
   // Dated to the start: a file saved while building counts as newer.
   writeFileSync(stamp, '');

@@ -8,8 +8,8 @@ import type { BackendName, KvFormat, LoadProgress, Sequence, StepRequest, Traced
 import { generate, PREFILL_CHUNK } from './generate/index.js';
 import type { FinishReason, GenerateOptions, Piece } from './generate/index.js';
 import { platform } from './platform/index.js';
-import { tokenizerFromFiles } from './tokenizer/index.js';
-import type { ChatMessage, Tokenizer } from './tokenizer/index.js';
+import { promptIds, tokenizerFromFiles } from './tokenizer/index.js';
+import type { Prompt, Tokenizer } from './tokenizer/index.js';
 import { textFiles } from './tokenizer/source.js';
 
 export interface LoadOptions {
@@ -33,27 +33,28 @@ export interface LoadOptions {
   readonly replay?: boolean;
 }
 
-/** Text, token ids, or a chat that goes through the checkpoint's template. */
-export type Prompt = string | readonly number[] | readonly ChatMessage[];
+export type { Prompt };
 
 /**
  * Loads a model from a directory, a hub id (`owner/name`), a URL, or files.
  * Rejects with one line that says what is wrong and where.
  */
 export async function loadModel(source: CheckpointSource, options: LoadOptions = {}): Promise<Model> {
+  // What loading and running take would freeze a page: there a worker does it, behind the same interface.
+  if ((await platform()).onPage) return (await import('./remote/page.js')).loadInWorker(source, options);
   const { onProgress, signal, revision } = options;
-  const directory = await resolveSource(source, { signal, revision, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'download' })) });
+  const onWarning = options.onWarning ?? ((message: string) => console.warn(message));
+  const directory = await resolveSource(source, { signal, revision, onWarning, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'download' })) });
   const checkpoint = await openCheckpoint(directory, { signal });
   try {
     const files = textFiles(directory);
     const tokenizer = await tokenizerFromFiles(files);
-    await tokenizer?.originalFiles();
     const texts = await Promise.all(['config.json', 'generation_config.json'].map((name) => files.read(name)));
     const floats = texts[0] && new Set(texts.flatMap((bytes) => (bytes ? [...floatKeys(new TextDecoder().decode(bytes))] : [])));
     const backend = await createBackend(options.backend ?? 'auto', { threads: options.threads });
     const engine = await Engine.open(checkpoint, backend, {
       ...options, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'load' })),
-      onWarning: options.onWarning ?? ((message) => console.warn(message)),
+      onWarning,
     });
     return new Model(engine, checkpoint.name, checkpoint.config, checkpoint.generationConfig, tokenizer, floats);
   } finally {
@@ -77,6 +78,8 @@ export class Model {
 
   get family(): string { return this.engine.family.name; }
   get backend(): string { return this.engine.device.backend.name; }
+  /** How many threads compute; 1 where the backend has none of its own. */
+  get threads(): number { return this.engine.device.backend.threads ?? 1; }
   /** Longest context, in tokens. */
   get contextLength(): number { return this.engine.runner.contextLength; }
   get vocabularySize(): number { return this.engine.decoder.frame.vocab; }
@@ -116,11 +119,7 @@ export class Model {
 
   /** Token ids of a prompt: text is encoded, a chat goes through the template, ids pass. */
   encode(prompt: Prompt): number[] {
-    if (typeof prompt !== 'string' && prompt.every((item) => typeof item === 'number')) return [...prompt] as number[];
-    if (!this.tokenizer) throw new Error(`${this.name} has no tokenizer: give token ids`);
-    if (typeof prompt === 'string') return this.tokenizer.encode(prompt);
-    const text = this.tokenizer.applyChatTemplate(prompt as readonly ChatMessage[], { addGenerationPrompt: true });
-    return this.tokenizer.encode(text, { addSpecialTokens: false });
+    return promptIds(prompt, this.tokenizer, this.name);
   }
 
   /**

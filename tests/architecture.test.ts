@@ -21,10 +21,13 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   models: ['nn', 'tensor'],
   engine: ['models', 'tokenizer', 'checkpoint', 'nn', 'backends', 'tensor', 'platform'],
   generate: ['engine', 'tokenizer'],
-  'model.ts': ['generate', 'engine', 'models', 'tokenizer', 'checkpoint', 'platform'],
+  'model.ts': ['remote', 'generate', 'engine', 'models', 'tokenizer', 'checkpoint', 'platform'],
+  // The two ends of a model in a worker; `model.ts` starts one of them, by dynamic import.
+  remote: ['model.ts', 'generate', 'engine', 'models', 'tokenizer', 'checkpoint', 'platform'],
   training: ['model.ts', 'generate', 'engine', 'models', 'tokenizer', 'checkpoint', 'nn', 'tensor'],
   analysis: ['models', 'nn', 'tensor', 'backends/meta', 'checkpoint', 'platform', 'engine/weights', 'engine/names'],
   'index.ts': ['model.ts', 'generate', 'engine', 'models', 'tokenizer', 'checkpoint'],
+  'browser.ts': ['index.ts', 'analysis', 'training', 'tokenizer', 'checkpoint'],
   cli: ['index.ts', 'model.ts', 'analysis', 'training', 'generate', 'engine', 'models', 'tokenizer', 'checkpoint', 'tensor', 'platform'],
 };
 /** Packages that a room may import; `!`: only by dynamic import. */

@@ -3,6 +3,7 @@
 import type { Runner, Sequence } from '../engine/index.js';
 import { StopMatcher } from '../tokenizer/index.js';
 import type { Tokenizer } from '../tokenizer/index.js';
+import { breathe } from './breathe.js';
 import { logProbability, Sampler } from './sampler.js';
 import type { SamplingOptions } from './sampler.js';
 
@@ -37,9 +38,6 @@ export async function prefill(runner: Runner, sequence: Sequence, tokens: readon
   }
   return logits;
 }
-
-/** Lets timers, signals and other requests run between steps. */
-const breathe = () => new Promise<void>((resolve) => { if (typeof setImmediate === 'function') setImmediate(resolve); else setTimeout(resolve, 0); });
 
 /** Continues `prompt` token by token. Returns why it ended. */
 export async function* generate(

@@ -36,6 +36,8 @@ export interface Plan {
 
 export interface Backend {
   readonly name: string;
+  /** How many threads compute, where the backend has some. */
+  readonly threads?: number;
   /** Whether `op` has a kernel here; false makes the caller use `compose`, or fail by name. */
   supports(op: string, inputs: readonly Spec[], attrs: Attrs): boolean;
   /** Announces how many bytes weights and KV will take; rejects with figures if they cannot fit. */

@@ -2,7 +2,7 @@
 // A backend is held to each op's own plain loops (`reference`); gradients to finite differences.
 
 import type { Attrs, Spec } from '../../src/tensor/index.js';
-import { noise } from '../support.js';
+import { noise } from '../numbers.js';
 
 export interface Input {
   readonly spec: Spec;

@@ -1,7 +1,7 @@
 // `lamella doctor`: what this machine has, and whether each backend computes on it.
 
-import { webAssemblyFeatures } from '../backends/wasm/features.js';
-import type { WebAssemblyFeature } from '../backends/wasm/features.js';
+import { webAssemblyFeatures } from '../platform/index.js';
+import type { WebAssemblyFeature } from '../platform/index.js';
 import type { Command } from 'commander';
 import { bytes, thousands } from './format.js';
 import { Exit, oneLine, printJson } from './io.js';

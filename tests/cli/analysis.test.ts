@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { convertToGguf, openCheckpoint, resolveSource } from '../../src/checkpoint/index.js';
-import { webAssemblyFeatures } from '../../src/backends/wasm/features.js';
+import { webAssemblyFeatures } from '../../src/platform/webassembly.js';
 import { diagnosisLines } from '../../src/cli/doctor.js';
 import type { Diagnosis } from '../../src/cli/doctor.js';
 import { selfTest } from '../../src/cli/selftest.js';

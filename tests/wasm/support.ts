@@ -2,7 +2,7 @@
 // the comparison of one op with its definition.
 
 import { setFlagsFromString } from 'node:v8';
-import { webAssemblyFeatures } from '../../src/backends/wasm/features.js';
+import { webAssemblyFeatures } from '../../src/platform/webassembly.js';
 import { createBackend } from '../../src/backends/wasm/index.js';
 import type { WasmBackend, WasmOptions } from '../../src/backends/wasm/index.js';
 import { encodeFloat32 } from '../../src/checkpoint/encode.js';

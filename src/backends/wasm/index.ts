@@ -1,9 +1,8 @@
 // Makes a wasm backend: memory of its own, the kernels, and threads to run them.
 
-import { platform } from '../../platform/index.js';
+import { platform, webAssemblyFeatures } from '../../platform/index.js';
 import type { Threads } from '../../platform/index.js';
 import { WasmBackend } from './backend.js';
-import { webAssemblyFeatures } from './features.js';
 import { Heap } from './heap.js';
 import { InlineExecutor, poolExecutor, threadCount } from './pool.js';
 

@@ -9,22 +9,27 @@ export async function writeSyntheticGguf(path, config, name, format) {
   const { syntheticEngine } = await fromDist('engine/synthetic.js');
   const { createBackend } = await fromDist('engine/index.js');
   const { convertToGguf } = await fromDist('checkpoint/index.js');
-  const { platform } = await fromDist('platform/index.js');
   const engine = await syntheticEngine(config, await createBackend('reference'), format);
   try {
     const tensors = await storedTensors(engine.decoder, path);
     const tokenizer = madeUpTokenizer(engine.decoder.frame.vocab);
     const { stream } = convertToGguf({ name, config, tensors }, { format, tokenizer, name });
-    const writer = await (await platform()).files.writeDirectory(dirname(resolve(path)));
-    try {
-      await writer.write(basename(path), stream);
-      await writer.commit();
-    } catch (error) {
-      await writer.discard();
-      throw error;
-    }
+    await writeWhole(path, stream);
   } finally {
     engine.dispose();
+  }
+}
+
+/** Writes a stream under its name once it is complete. */
+export async function writeWhole(path, stream) {
+  const { platform } = await fromDist('platform/index.js');
+  const writer = await (await platform()).files.writeDirectory(dirname(resolve(path)));
+  try {
+    await writer.write(basename(path), stream);
+    await writer.commit();
+  } catch (error) {
+    await writer.discard();
+    throw error;
   }
 }
 
@@ -49,10 +54,11 @@ async function storedTensors(decoder, file) {
 const strings = (values) => ({ type: 'array', of: 'string', values });
 
 /** What llama.cpp wants to see before it loads a model: 256 bytes, some merges, fillers, an end. */
-function madeUpTokenizer(vocabulary) {
+export function madeUpTokenizer(vocabulary) {
   const tokens = byteCharacters();
   const merges = [];
   for (const a of 'abcdefghij') for (const b of 'klmnop') {
+    if (tokens.length >= vocabulary - 1) break;
     merges.push(`${a} ${b}`);
     tokens.push(a + b);
   }

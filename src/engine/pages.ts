@@ -72,11 +72,13 @@ export class PageGroup {
     list.length = Math.min(list.length, pages);
   }
 
+  /** Gives up all pages, used or not; the next token gets new ones. */
   dispose(): void {
     for (const { k, v } of this.stores.values()) { k.release(); v?.release(); }
     this.stores.clear();
     this.capacity = 0;
     this.free = [];
+    this.generation++;
   }
 
   private giveBack(list: PageList, page: number): void {

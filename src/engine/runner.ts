@@ -61,14 +61,24 @@ export class Runner {
       if (tokens.length + sequence.length === sequence.cached) throw new RangeError('a step needs at least one new token per sequence');
     }
     if (new Set(requests.map((r) => r.sequence)).size !== requests.length) throw new Error('a sequence can appear once in a step');
-    const before = requests.map(({ sequence }) => ({ length: sequence.length, cached: sequence.cached }));
+    const lengths = requests.map(({ sequence }) => sequence.length);
     try {
       for (const { sequence, tokens } of requests) sequence.tokens.push(...tokens);
       return await this.run(requests);
     } catch (error) {
-      requests.forEach(({ sequence }, i) => { sequence.tokens.length = before[i].length; sequence.cached = before[i].cached; });
+      requests.forEach(({ sequence }, i) => { sequence.tokens.length = lengths[i]; });
+      this.forgetPages();
       throw error;
     }
+  }
+
+  /**
+   * A step that failed may have spoilt what any page holds (a store that could not grow, a thread that
+   * stopped): all are given up, and every sequence is computed again with its next step.
+   */
+  private forgetPages(): void {
+    for (const sequence of this.sequences) sequence.forget();
+    this.kv.dispose();
   }
 
   /** Ids must be of the vocabulary and fit the context. */
@@ -144,7 +154,15 @@ export class Runner {
     const { backend } = this.device;
     const keep = [logits.storage.id];
     const calls = fuse(capture.calls, keep, (call) => backend.supports(call.op, call.inputs.map((i) => i.spec), call.attrs));
-    const recorded = { block, logits, plan: backend.record(calls, keep), generation: this.kv.generation };
+    let plan: Plan;
+    try {
+      plan = backend.record(calls, keep);
+    } catch (error) {
+      block.dispose();
+      logits.release();
+      throw error;
+    }
+    const recorded = { block, logits, plan, generation: this.kv.generation };
     this.plans.set(bucket, recorded);
     this.counts.recorded++;
     return recorded;

@@ -31,6 +31,12 @@ export class Sequence {
     this.kv.groups.forEach((group, i) => group.truncate(this.lists[i], this.cached));
   }
 
+  /** The pages are gone: the kept tokens are computed again with the next step. */
+  forget(): void {
+    this.cached = 0;
+    for (const list of this.lists) list.length = 0;
+  }
+
   /** Gives its pages back. */
   dispose(): void {
     if (!this.live) return;

@@ -9,7 +9,7 @@ import { BLOCKS, Device, fromArray, fromBytes, kvAppend, linear, pagedAttention,
 import type { BlockType, Tensor } from '../../src/tensor/index.js';
 import { withPath } from '../../src/tensor/path.js';
 import { noise } from '../support.js';
-import { stored, wasm } from './support.js';
+import { bytesOf, stored, wasm } from './support.js';
 
 describe('failures', () => {
   let backend: WasmBackend;
@@ -79,6 +79,26 @@ describe('failures', () => {
   it('names figures when memory cannot suffice', async () => {
     await expect(backend.reserve(5 * 2 ** 30)).rejects.toThrow(/5104 MiB more cannot be had|MiB more cannot be had: \d+ MiB are in use and a model may take 4096 MiB/);
     expect(await floats(3).toFloat32()).toHaveLength(3);
+  });
+
+  it('no memory for the records of a call, or for those of a plan, spoils what they touch until it is written again', async () => {
+    const [full, fullDevice] = await wasm({ threads: 2 }).then((made) => [made, new Device(made)] as const);
+    const place = (...numbers: number[]) => fromArray(fullDevice, [numbers.length], Int32Array.from(numbers));
+    const [store, rows, table] = [fromArray(fullDevice, [1, 1, 64, 4], new Float32Array(256)), fromArray(fullDevice, [1, 1, 4], noise(4)), fromArray(fullDevice, [1, 1], Int32Array.of(0))];
+    const [position, slot] = [place(3), place(0)];
+    const { capture } = fullDevice.capture(() => kvAppend(store, rows, position, slot, table));
+    const taken = exhaust(full);
+    const grow = vi.spyOn(WebAssembly.Memory.prototype, 'grow').mockImplementation(() => { throw new RangeError('refused'); });
+    expect(() => full.record(capture.calls, [])).toThrow('MiB more cannot be had');
+    kvAppend(store, rows, position, slot, table);
+    await expect(store.toFloat32()).rejects.toThrow(/^wasm: \d+ MiB more cannot be had/);
+    await expect(store.toFloat32()).rejects.toThrow('cannot be had');
+    grow.mockRestore();
+    for (const buffer of taken) full.free(buffer);
+    for (const [tensor, bytes] of [[store, new Uint8Array(1024)], [rows, bytesOf(noise(4))], [position, bytesOf(Int32Array.of(3))], [slot, new Uint8Array(4)], [table, new Uint8Array(4)]] as const) full.write(tensor.storage.id, 0, bytes);
+    full.record(capture.calls, []).replay();
+    expect((await store.toFloat32()).slice(12, 16)).toEqual(noise(4));
+    full.dispose();
   });
 
   it('refuses buffers that are gone', () => {
@@ -183,6 +203,24 @@ describe('threads', () => {
     await expect(wasm({ threads: 0 })).rejects.toThrow('threads must be a whole number from 1 to 64, got 0');
   });
 });
+
+/** Takes all memory that is free. */
+function exhaust(backend: WasmBackend): number[] {
+  const taken: number[] = [];
+  const grow = vi.spyOn(WebAssembly.Memory.prototype, 'grow').mockImplementation(() => { throw new RangeError('refused'); });
+  for (let size = 2 ** 24; size >= 64;) {
+    const buffer = backend.alloc(size);
+    try {
+      backend.write(buffer, size - 1, new Uint8Array(1));
+      taken.push(buffer);
+    } catch {
+      backend.free(buffer);
+      size /= 2;
+    }
+  }
+  grow.mockRestore();
+  return taken;
+}
 
 /** The memory and the records of a plan: what only a test may touch. */
 function inside(backend: WasmBackend, plan: unknown): { heap: { words: Int32Array }; job: { records: number } } {

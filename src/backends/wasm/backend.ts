@@ -109,7 +109,7 @@ export class WasmBackend implements Backend {
     const list = calls.map((call) => this.slotCall(call));
     const layouts = layoutsOf(list);
     this.settleLayouts(layouts);
-    const plan = new RecordedPlan(list, new Set([...ids].map((id) => this.slot(id))), layouts, this.heap, this.stream, this.repeatLimit);
+    const plan = this.recorded(list, ids, layouts);
     let live = true;
     return {
       barriers: plan.barriers,
@@ -137,6 +137,16 @@ export class WasmBackend implements Backend {
     this.pending = [];
     this.stream.dispose();
     this.heap.dispose();
+  }
+
+  /** The plan of calls; where there is no memory for it, what they would have written goes with it. */
+  private recorded(calls: readonly SlotCall[], temporaries: ReadonlySet<BufferId>, layouts: Layouts): RecordedPlan {
+    try {
+      return new RecordedPlan(calls, new Set([...temporaries].map((id) => this.slot(id))), layouts, this.heap, this.stream, this.repeatLimit);
+    } catch (error) {
+      for (const id of temporaries) this.slots.delete(id);
+      throw error;
+    }
   }
 
   /** Nothing is under way: memory can be read and written at once. */
@@ -188,10 +198,15 @@ export class WasmBackend implements Backend {
       const done = () => {
         if (slot.poison) { reject(slot.poison); return; }
         if (this.disposed) { reject(new Error('the wasm backend was disposed')); return; }
-        back(slot, this.heap);
-        const start = slot.address! + offset;
-        // A copy in memory of its own: what is shared may change, and cannot be handed to everything.
-        resolve(new Uint8Array(this.heap.bytes.subarray(start, start + byteCount)));
+        try {
+          back(slot, this.heap);
+          const start = slot.address! + offset;
+          // A copy in memory of its own: what is shared may change, and cannot be handed to everything.
+          resolve(new Uint8Array(this.heap.bytes.subarray(start, start + byteCount)));
+        } catch (error) {
+          // No memory for it: the reader's misfortune, not the stream's.
+          reject(error);
+        }
       };
       if (this.stream.idle) done();
       else this.stream.push({ records: 0, count: 0, done });

@@ -7,7 +7,7 @@ import { lowerings } from './lower/index.js';
 import type { LowerContext } from './lower/index.js';
 import { copyTask } from './lower/rows.js';
 import { relayout, unpackInto, wishOf } from './matrix-layout.js';
-import { brokenError, callError, settleCall } from './poison.js';
+import { brokenError, callError, reasonOf, settleCall } from './poison.js';
 import { encode } from './records.js';
 import { schedule } from './schedule.js';
 import type { Job, Outcome, Stream } from './stream.js';
@@ -37,6 +37,8 @@ export class Batch {
   private readonly owners: number[] = [];
   private readonly errors = new Map<number, Error>();
   private readonly temporaries: Slot[] = [];
+  /** Matrices that are rearranged on the way: spoilt where that does not come to its end. */
+  private readonly rearranged = new Set<Slot>();
   private readonly context: LowerContext;
 
   constructor(private readonly entries: readonly Entry[], private readonly heap: Heap, private readonly stream: Stream) {
@@ -49,16 +51,25 @@ export class Batch {
       try {
         for (const task of this.lower(entry)) { this.tasks.push(task); this.owners.push(i); }
       } catch (error) {
-        this.errors.set(i, entry.kind === 'call' ? callError(entry.call.call, error instanceof Error ? error.message : String(error), error) : error as Error);
+        this.errors.set(i, entry.kind === 'call' ? callError(entry.call.call, reasonOf(error), error) : error as Error);
       }
     });
     for (const slot of this.temporaries) giveBack(slot, this.heap);
+    try {
+      return this.written();
+    } catch (error) {
+      // No memory for the records: a job all the same, for whoever waits must hear of it.
+      return { records: 0, count: 0, done: () => this.settle({ failures: [], broken: { reason: reasonOf(error) } }) };
+    }
+  }
+
+  private written(): Job {
     const { threads } = this.stream;
+    this.stream.need(Math.max(0, ...this.tasks.map(({ scratch = 0 }) => scratch)), 0);
     const placed = schedule(this.tasks, { threads, temporary: () => false, repeatLimit: 0 });
     const bytes = this.tasks.length * RECORD_BYTES;
     const records = this.heap.take(bytes, 'now');
     encode(placed, this.heap.words.subarray(records / 4, (records + bytes) / 4), new Map());
-    this.stream.need(Math.max(0, ...this.tasks.map(({ scratch = 0 }) => scratch)), 0);
     return { records, count: this.tasks.length, done: (outcome) => { this.heap.give(records, bytes); this.settle(outcome); } };
   }
 
@@ -69,23 +80,30 @@ export class Batch {
     return slot;
   }
 
-  private lower(entry: Entry): Task[] {
+  private lower(entry: Entry): Iterable<Task> {
     switch (entry.kind) {
       case 'call': return this.lowerCall(entry.call);
       case 'write': return this.lowerWrite(entry.slot, entry.offset, entry.from);
       case 'free': giveBack(entry.slot, this.heap); return [];
-      case 'layout': return relayout(entry.slot, entry.packing);
+      case 'layout': return this.rearrange(entry.slot, entry.packing);
       case 'unpack': back(entry.to, this.heap); return unpackInto(entry.slot, entry.slot.packed!, entry.to);
       default: return entry satisfies never;
     }
   }
 
-  private lowerCall(call: SlotCall): Task[] {
+  private *lowerCall(call: SlotCall): Iterable<Task> {
     for (const { slot, spec } of [...call.inputs, ...call.outputs]) { checkBytes(spec, slot.bytes); back(slot, this.heap); }
     const wish = wishOf(call);
-    const layout = wish ? relayout(wish.slot, wish.pack || wish.slot.packed ? wish.packing : undefined) : [];
+    // First of all, and also where the call itself cannot be lowered: the matrix is marked from here on.
+    if (wish) yield* this.rearrange(wish.slot, wish.pack || wish.slot.packed ? wish.packing : undefined);
     this.forgetTables(call);
-    return [...layout, ...lowerCall(call, this.context)];
+    yield* lowerCall(call, this.context);
+  }
+
+  private rearrange(slot: Slot, packing: Packing | undefined): Task[] {
+    const tasks = relayout(slot, packing);
+    if (tasks.length > 0) this.rearranged.add(slot);
+    return tasks;
   }
 
   /** A call that writes positions or frequencies makes tables of them stale. */
@@ -112,12 +130,12 @@ export class Batch {
     for (const { index, reason } of failures) this.fail(this.owners[index], reason);
     const ended = broken?.index === undefined ? undefined : this.entries[this.owners[broken.index]];
     const lost = broken && brokenError(broken.reason, ended?.kind === 'call' ? ended.call : undefined);
+    if (lost) for (const slot of this.rearranged) slot.poison ??= lost;
     this.entries.forEach((entry, i) => {
       const failure = lost ?? this.errors.get(i);
       if (entry.kind === 'call') settleCall(entry.call, failure);
       else if (entry.kind === 'write') entry.slot.poison = failure;
       else if (entry.kind === 'unpack') entry.to.poison = failure ?? entry.slot.poison;
-      else if (entry.kind === 'layout') entry.slot.poison ??= failure;
     });
   }
 

@@ -3,7 +3,7 @@
 
 import { checkBytes } from '../../tensor/index.js';
 import { RECORD_BYTES } from './abi.js';
-import { back, lowerCall } from './batch.js';
+import { back, giveBack, lowerCall } from './batch.js';
 import type { Heap } from './heap.js';
 import { pack } from './layout.js';
 import type { Interval } from './layout.js';
@@ -49,11 +49,17 @@ export class RecordedPlan {
     const segments = placed.placed.map(({ barrier }) => (barrier ? ++segment : segment));
     const shared = pack(this.intervals(placed, (slot) => !placed.own.has(slot), (index) => segments[index]));
     this.arena = { bytes: shared.total };
-    back(this.arena, heap);
-    for (const [slot, offset] of shared.offsets) slot.address = this.arena.address! + offset;
-    this.records = { bytes: this.tasks.length * RECORD_BYTES, address: heap.take(this.tasks.length * RECORD_BYTES, 'now') };
-    encode(placed, this.words, own.offsets);
-    stream.need(Math.max(0, ...this.tasks.map(({ scratch = 0 }) => scratch)), own.total);
+    this.records = { bytes: this.tasks.length * RECORD_BYTES };
+    try {
+      back(this.arena, heap);
+      for (const [slot, offset] of shared.offsets) slot.address = this.arena.address! + offset;
+      this.records.address = heap.take(this.records.bytes, 'now');
+      encode(placed, this.words, own.offsets);
+      stream.need(Math.max(0, ...this.tasks.map(({ scratch = 0 }) => scratch)), own.total);
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
   }
 
   get job(): Job {
@@ -61,7 +67,7 @@ export class RecordedPlan {
   }
 
   dispose(): void {
-    for (const { address, bytes } of [this.records, this.arena]) this.heap.give(address!, bytes);
+    for (const slot of [this.records, this.arena]) giveBack(slot, this.heap);
   }
 
   private get words(): Int32Array {

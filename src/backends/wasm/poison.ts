@@ -8,6 +8,11 @@ export function callError({ op, path }: Call, reason: string, cause?: unknown): 
   return new Error(`${op}${path ? ` at ${path}` : ''} failed on wasm: ${reason}`, { cause });
 }
 
+/** The message of whatever was thrown; figures that name the backend themselves come without its name. */
+export function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/^wasm: /, '');
+}
+
 /** Why nothing can be trusted that was to run together; `at`: the call that ended it, if one did. */
 export function brokenError(reason: string, at: SlotCall | undefined): Error {
   return at ? callError(at.call, reason) : new Error(`wasm: ${reason}`);

@@ -93,7 +93,9 @@ class Pool {
   }
 
   private startWorker(thread: number): Thread {
-    return this.threads.start(WORKER_SOURCE, (message) => this.heard(thread, message as Reply), (error) => this.end(error));
+    return this.threads.start(WORKER_SOURCE, (message) => this.heard(thread, message as Reply), (error) => {
+      this.end(new Error(`its worker threads are gone (${error.message}): load the model again`, { cause: error }));
+    });
   }
 
   private heard(thread: number, { job: id, trap }: Reply): void {
@@ -108,10 +110,10 @@ class Pool {
 
   /** Ends all workers; what was running rejects. The next backend starts a new pool. */
   private end(reason: Error): void {
-    this.lost = new Error(`the wasm backend's worker threads are gone: ${reason.message}`, { cause: reason });
+    this.lost = reason;
     if (pool === this) pool = undefined;
     for (const worker of this.workers) worker.end();
-    for (const job of this.jobs.values()) job.reject(this.lost);
+    for (const job of this.jobs.values()) job.reject(reason);
     this.jobs.clear();
   }
 }

@@ -3,6 +3,7 @@
 
 import { CONTROL_ABORT, CONTROL_ARRIVED, CONTROL_BYTES, CONTROL_FAILED, CONTROL_PROGRESS, CONTROL_SLEEPERS, Failure, RECORD_BYTES, WORD_FAILURE } from './abi.js';
 import type { Heap } from './heap.js';
+import { reasonOf } from './poison.js';
 import type { Executor } from './pool.js';
 
 /** A record that failed: its index in the job, and why. */
@@ -79,7 +80,7 @@ export class Stream {
       for (const word of [CONTROL_ARRIVED, CONTROL_SLEEPERS, CONTROL_ABORT, CONTROL_FAILED]) this.heap.words[this.word(word)] = 0;
       return { failures: [], broken: { index, reason: `a thread stopped: ${trap.message}` } };
     } catch (error) {
-      return broken(error instanceof Error ? error.message : String(error));
+      return broken(reasonOf(error));
     }
   }
 

@@ -21,16 +21,21 @@ export interface StoredTensor {
 /** A tensor whose bytes lie at `start` of a source. */
 export function storedTensor(source: ByteSource, start: number, facts: Pick<StoredTensor, 'name' | 'dtype' | 'shape' | 'byteLength'>): StoredTensor {
   const { name, byteLength } = facts;
+  // Sources may be anyone's: what one leaves out would be whatever lay in memory before.
+  const exactly = (bytes: Uint8Array, length: number): Uint8Array => {
+    if (bytes.length !== length) throw new CheckpointError(`${source.name}: gave ${bytes.length} bytes of tensor ${quoted(name)}, asked for ${length}`);
+    return bytes;
+  };
   return {
     ...facts,
     file: source.name,
-    read: () => source.read(start, byteLength),
+    read: async () => exactly(await source.read(start, byteLength), byteLength),
     async readRange(offset, length) {
       const valid = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
       if (!valid || offset + length > byteLength) {
         throw new CheckpointError(`${source.name}: cannot read ${length} bytes at ${offset} of tensor ${quoted(name)}, which has ${byteLength}`);
       }
-      return source.read(start + offset, length);
+      return exactly(await source.read(start + offset, length), length);
     },
   };
 }

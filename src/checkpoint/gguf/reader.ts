@@ -45,7 +45,9 @@ export class ByteReader {
     const rest = this.bytes.subarray(this.at);
     const next = new Uint8Array(wanted);
     next.set(rest);
-    next.set(await this.source.read(this.position + rest.length, wanted - rest.length), rest.length);
+    const more = await this.source.read(this.position + rest.length, wanted - rest.length);
+    if (more.length !== wanted - rest.length) throw new CheckpointError(`${name}: gave ${more.length} bytes of its header, asked for ${wanted - rest.length}`);
+    next.set(more, rest.length);
     this.start = this.position;
     this.bytes = next;
     this.view = new DataView(next.buffer);

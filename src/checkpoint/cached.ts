@@ -22,7 +22,7 @@ export async function openCached(url: string, size: number, version: string | nu
   }
 }
 
-const notKept = (url: string, error: unknown): string => `${url} is not kept in the browser's storage and will be downloaded again next time: ${reasonOf(error)}`;
+const notKept = (url: string, error: unknown, what = 'it'): string => `${url} is not kept in the browser's storage, ${what} will be downloaded again next time: ${reasonOf(error)}`;
 
 /** `source`, with `file` in front of it. The caller's close() closes both. */
 export function cachedSource(source: ByteSource, file: CachedFile, onWarning?: (message: string) => void): ByteSource {
@@ -97,7 +97,7 @@ class CachedReader {
       keepBlocks(this.file, first, bytes);
     } catch (error) {
       this.full = true;
-      this.onWarning?.(notKept(this.source.name, error));
+      this.onWarning?.(notKept(this.source.name, error, first === 0 ? 'it' : 'the rest of it'));
     }
   }
 }

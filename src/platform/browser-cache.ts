@@ -44,7 +44,7 @@ const cache: FileCache = {
     return new BlockFile(handle, key.size);
   },
   async list() {
-    return (await listed(await openFolder())).map(({ info }) => info);
+    return (await listed(await openFolder())).map(({ info }) => info).filter(({ keptBytes }) => keptBytes > 0);
   },
   async remove(url) {
     return removeFiles(await openFolder(), (file) => url === undefined || file.url === url);
@@ -86,7 +86,8 @@ class BlockFile implements CachedFile {
 
   private write(bytes: Uint8Array, at: number): void {
     const count = this.handle.write(bytes, { at });
-    if (count !== bytes.length) throw new DOMException(`only ${count} of ${bytes.length} bytes could be written`, 'QuotaExceededError');
+    // Chromium throws nothing where there is no room, and gives a number without meaning.
+    if (count !== bytes.length) throw new DOMException('the browser gives no more room', 'QuotaExceededError');
   }
 }
 

@@ -25,7 +25,7 @@ export async function loadInWorker(source: CheckpointSource, { signal, onProgres
   try {
     return modelOf(worker, await worker.call<LoadedFacts>({ method: 'load', source: files, options }));
   } catch (error) {
-    worker.end(error);
+    worker.failed(error);
     throw error;
   } finally {
     signal?.removeEventListener('abort', abort);
@@ -77,13 +77,25 @@ class ModelWorker {
     if (!this.ended) this.worker.postMessage({ method: 'abort', generator });
   }
 
-  /** Ends the worker; what is waiting, and every later call, rejects with the reason. */
+  /** Ends the worker and all of its threads; what is waiting, and every later call, rejects with the reason. */
   end(reason: unknown): void {
-    if (this.ended) return;
+    if (this.stop(reason)) this.worker.terminate();
+  }
+
+  /**
+   * As `end`, after a load that failed. Such a worker has just ended its own threads, and Chromium
+   * (seen in 156) never lets go of a worker that is ended before they are: it gets a moment.
+   */
+  failed(reason: unknown): void {
+    if (this.stop(reason)) setTimeout(() => this.worker.terminate(), 1000);
+  }
+
+  private stop(reason: unknown): boolean {
+    if (this.ended) return false;
     this.ended = { reason };
-    this.worker.terminate();
     for (const { reject } of this.waiting.values()) reject(reason);
     this.waiting.clear();
+    return true;
   }
 
   private hear(message: FromWorker): void {
@@ -118,7 +130,6 @@ class RemoteModel implements Remote {
   readonly endTokens: ReadonlySet<number>;
   /** Built when something of it is first used, because that takes a moment of the page's time. */
   readonly tokenizer: Tokenizer | undefined;
-  private disposing: Promise<void> | undefined;
 
   constructor(private readonly worker: ModelWorker, { tokenizerFiles, ...facts }: LoadedFacts) {
     ({ name: this.name, family: this.family, backend: this.backend, threads: this.threads, config: this.config, contextLength: this.contextLength } = facts);
@@ -173,10 +184,9 @@ class RemoteModel implements Remote {
     throw new Error('save needs a file system, which a page does not have');
   }
 
-  /** Frees weights, caches and threads, once the step that is running has ended. */
-  dispose(): Promise<void> {
-    this.disposing ??= this.worker.call<void>({ method: 'dispose' }).finally(() => this.worker.end(new Error('the model was disposed')));
-    return this.disposing;
+  /** Frees weights, caches and threads by ending the worker that has them. */
+  async dispose(): Promise<void> {
+    this.worker.end(new Error('the model was disposed'));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

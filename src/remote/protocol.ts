@@ -19,8 +19,7 @@ export type Call =
   | { readonly method: 'trace'; readonly ids: readonly number[]; readonly capture?: readonly string[] }
   /** Makes a generator, known by the call's id. */
   | { readonly method: 'generate'; readonly prompt: Prompt; readonly options: Sendable<GenerateOptions> }
-  | { readonly method: 'next'; readonly generator: number }
-  | { readonly method: 'dispose' };
+  | { readonly method: 'next'; readonly generator: number };
 
 /** `abort` ends a load or a generator early and is not answered; calls are, in any order. */
 export type ToWorker = (Call & { readonly id: number }) | { readonly method: 'abort'; readonly generator: number };

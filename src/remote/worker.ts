@@ -1,4 +1,4 @@
-// The worker that runs a model for a page: one model, from load to dispose. A script of its own
+// The worker that runs a model for a page: one model, until the page ends the worker. A script of its own
 // that `page.ts` starts; it exports nothing.
 
 import { loadModel } from '../model.js';
@@ -51,9 +51,6 @@ async function perform(call: Call & { readonly id: number }): Promise<{ value?: 
       return {};
     }
     case 'next': return { value: await next(call.generator) };
-    case 'dispose':
-      await model?.dispose();
-      return {};
     default: return call satisfies never;
   }
 }

@@ -9,6 +9,7 @@
 import { Format, HEADS_AT_ONCE, PAGE_TOKENS, TILE_HEADS, TILE_ROWS } from '../abi';
 import { attendTile, beginTiles } from './attention_tile';
 import { dot, exp1, exp4, fma4, scaleRow, splat, sums4 } from './math';
+import { touch } from './memory';
 import { headRows, pageOf, pagesOf, readRow, storedBytes } from './pages';
 import { float, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
 
@@ -129,18 +130,6 @@ function attendPage(page: i32, row: i32, count: i32, keyHead: i32): void {
   if (!plain) decode(format, values, valueRow, valueWidth, count);
   if (plain) gatherValues(values, valueRow, count);
   else gatherValues(decoded(), <usize>valueWidth << 2, count);
-}
-
-let touched: v128 = i32x4.splat(0);
-
-/**
- * Reads memory once from beginning to end, which the processor does at full speed: the loops that
- * need it jump from row to row and would wait for each line.
- */
-function touch(from: usize, bytes: usize): void {
-  let a = touched, b = a;
-  for (const end = from + bytes; from + 128 <= end; from += 128) { a = v128.or(a, v128.load(from)); b = v128.or(b, v128.load(from, 64)); }
-  touched = v128.or(a, b);
 }
 
 function decode(format: i32, from: usize, stride: usize, n: i32, count: i32): void {

@@ -1,13 +1,19 @@
-// Products of packed Q4_0, Q4_K and Q6_K matrices (blocks.ts) with activations of up to 16 bits
-// (quantized.ts). Sums within 32 columns are exact.
+// Products of packed Q4_0, Q4_K and Q6_K matrices (blocks.ts), with several rows also of Q8_0, with
+// activations of up to 16 bits (quantized.ts). Sums within 32 columns are exact.
 // One row of activations: masks leave a number times 1, 16 or 256 (Q6_K: 64) in place, each power has a
 // sum of its own and only these are shifted; what formats subtract (8, 32, a minimum) is taken from sums of
 // activations. Several rows: four weight rows are decoded to int16 once and multiply all of them.
 
 import { DECODED_BYTES, Format } from '../abi';
+import { blockBytes } from './blocks';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
 import { finish, put4, put8 } from './quantized';
+
+/** Constants of loops: see math.ts. */
+const MASKS = memory.data<u32>([0x000f000f, 0x00f000f0, 0x0f000f00, 0x003f003f, 0x0fc00fc0, 0x00300030, 0x3f3f3f3f, 0x0f0f0f0f, 0x30303030, 0xff], 16);
+// @ts-ignore: decorator
+@inline function mask(index: usize): v128 { return v128.load32_splat(MASKS + (index << 2)); }
 
 /** Largest activation: so that sums of 32 products fit int32, Q6_K's weights being up to 32 x 128. */
 export function activationLimit(format: i32): f32 { return format == Format.q6k ? 16383 : 32767; }
@@ -62,7 +68,7 @@ export function vectorBlocks(format: i32, w: usize, q: usize, scales: usize, sum
 }
 
 function vectorQ4(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: usize, z: usize, blocks: i32): void {
-  const m0 = i16x8.splat(0x000f), m1 = i16x8.splat(0x00f0), m2 = i16x8.splat(0x0f00);
+  const m0 = mask(0), m1 = mask(1), m2 = mask(2);
   let f = splat(0), g = f;
   for (let b = 0; b < blocks; b++, w += 72, x += 72, scales += 4, sums += 16) {
     let s0 = v128.load32_splat(sums, 8), t0 = s0, s1 = i32x4.splat(0), t1 = s1, s2 = s1, t2 = s1;
@@ -89,21 +95,21 @@ function vectorQ4(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: u
 // @ts-ignore: decorator
 @inline export function scalesK(w: usize, upper: i32): v128 {
   const word = v128.load(w + 528);
-  if (!upper) return v128.and(word, i8x16.splat(63));
-  return v128.or(v128.and(v128.load(w + 560), i8x16.splat(15)), v128.and(i32x4.shr_u(word, 2), i8x16.splat(48)));
+  if (!upper) return v128.and(word, mask(6));
+  return v128.or(v128.and(v128.load(w + 560), mask(7)), v128.and(i32x4.shr_u(word, 2), mask(8)));
 }
 // @ts-ignore: decorator
 @inline export function minimaK(w: usize, upper: i32): v128 {
   const word = v128.load(w + 544);
-  if (!upper) return v128.and(word, i8x16.splat(63));
-  return v128.or(v128.and(i32x4.shr_u(v128.load(w + 560), 4), i8x16.splat(15)), v128.and(i32x4.shr_u(word, 2), i8x16.splat(48)));
+  if (!upper) return v128.and(word, mask(6));
+  return v128.or(v128.and(i32x4.shr_u(v128.load(w + 560), 4), mask(7)), v128.and(i32x4.shr_u(word, 2), mask(8)));
 }
 /** The lowest byte of each lane as a number. */
 // @ts-ignore: decorator
-@inline export function lowest(bytes: v128): v128 { return f32x4.convert_i32x4_s(v128.and(bytes, i32x4.splat(255))); }
+@inline export function lowest(bytes: v128): v128 { return f32x4.convert_i32x4_s(v128.and(bytes, mask(9))); }
 
 function vectorQ4K(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: usize, z: usize, blocks: i32): void {
-  const m0 = i16x8.splat(0x000f), m1 = i16x8.splat(0x00f0), m2 = i16x8.splat(0x0f00);
+  const m0 = mask(0), m1 = mask(1), m2 = mask(2);
   let f = splat(0), g = f;
   for (let b = 0; b < blocks; b += 8, w += 576, x += 576) {
     let main = splat(0), less = main, main2 = main, less2 = main;
@@ -140,12 +146,12 @@ function vectorQ4K(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: 
 
 // The last two of eight pairs of 6-bit columns: four bits above others, two in the third vector.
 // @ts-ignore: decorator
-@inline function six6(v0: v128, v2: v128): v128 { return v128.or(i16x8.shr_u(v0, 12), v128.and(i16x8.shr_u(v2, 8), i16x8.splat(48))); }
+@inline function six6(v0: v128, v2: v128): v128 { return v128.or(i16x8.shr_u(v0, 12), v128.and(i16x8.shr_u(v2, 8), mask(5))); }
 // @ts-ignore: decorator
-@inline function six7(v1: v128, v2: v128): v128 { return v128.or(i16x8.shr_u(v1, 12), v128.and(i16x8.shr_u(v2, 10), i16x8.splat(48))); }
+@inline function six7(v1: v128, v2: v128): v128 { return v128.or(i16x8.shr_u(v1, 12), v128.and(i16x8.shr_u(v2, 10), mask(5))); }
 
 function vectorQ6K(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: usize, z: usize, blocks: i32): void {
-  const low = i16x8.splat(0x003f), high = i16x8.splat(0x0fc0);
+  const low = mask(3), high = mask(4);
   let f = splat(0), g = f;
   for (let b = 0; b < blocks; b += 8, w += 840, x += 840) {
     let main = splat(0), main2 = main, whole = i32x4.splat(0), whole2 = whole;
@@ -182,14 +188,20 @@ function vectorQ6K(w: usize, x: usize, a: usize, scales: usize, sums: usize, y: 
 
 /** A packed group as int16 pairs of four rows with a scale and a minimum per row and 32 columns. */
 export function decodeGroup(format: i32, w: usize, blocks: i32, to: usize): void {
-  const perBlock = format == Format.q4 ? 1 : 8;
+  const perBlock = format == Format.q8 || format == Format.q4 ? 1 : 8;
   for (let b = 0; b < blocks; b += perBlock) {
     for (let j = 0; j < perBlock; j++, to += DECODED_BYTES) {
-      if (format == Format.q6k) decodeSix(w, j, to);
+      if (format == Format.q8) decodeBytes(w, to);
+      else if (format == Format.q6k) decodeSix(w, j, to);
       else decodeNibbles(format, w, j, to);
     }
-    w += format == Format.q4 ? 72 : format == Format.q4k ? 576 : 840;
+    w += <usize>blockBytes(format) << 2;
   }
+}
+
+function decodeBytes(w: usize, to: usize): void {
+  for (let j: usize = 0; j < 128; j += 8) v128.store(to + (j << 1), v128.load8x8_s(w + j));
+  v128.store(to, finiteF16x4(w + 128), 256);
 }
 
 function decodeNibbles(format: i32, w: usize, j: i32, to: usize): void {

@@ -4,25 +4,30 @@ import { Format, PACKED } from '../abi';
 import { decodeBlocks, storedBytes } from './blocks';
 import { splat } from './math';
 
-/** Four f16 as float32, infinities and NaN included. */
+/** See math.ts on constants: what moving an f16's bits by 13 leaves of it, 2^112, the exponents of infinity. */
+const HALVES = memory.data<u32>([0x8fffe000, 0x77800000, 0x7c00, 0x7f800000], 16);
 // @ts-ignore: decorator
-@inline export function f16x4(p: usize): v128 {
-  const half = v128.load16x4_s(p);
-  const moved = v128.and(i32x4.shl(half, 13), i32x4.splat(0x8fffe000));
-  const special = i32x4.eq(v128.and(half, i32x4.splat(0x7c00)), i32x4.splat(0x7c00));
-  // Exponents differ by 112, and multiplying also normalises subnormals.
-  return v128.or(f32x4.mul(moved, splat(reinterpret<f32>(0x77800000))), v128.and(special, i32x4.splat(0x7f800000)));
+@inline function half(index: usize): v128 { return v128.load32_splat(HALVES + (index << 2)); }
+
+/** Four f16, given as int32, as float32, infinities and NaN included. */
+// @ts-ignore: decorator
+@inline export function widened(bits: v128): v128 {
+  const special = i32x4.eq(v128.and(bits, half(2)), half(2));
+  return v128.or(finite(bits), v128.and(special, half(3)));
 }
 
-/** See math.ts on constants: what moving an f16's bits by 13 leaves of it, and 2^112. */
-const HALVES = memory.data<u32>([0x8fffe000, 0x77800000], 16);
+// @ts-ignore: decorator
+@inline function finite(bits: v128): v128 {
+  // Exponents differ by 112, and multiplying also normalises subnormals.
+  return f32x4.mul(v128.and(i32x4.shl(bits, 13), half(0)), half(1));
+}
+
+// @ts-ignore: decorator
+@inline export function f16x4(p: usize): v128 { return widened(v128.load16x4_s(p)); }
 
 /** Four f16 that are known to be finite: scales. */
 // @ts-ignore: decorator
-@inline export function finiteF16x4(p: usize): v128 {
-  const moved = v128.and(i32x4.shl(v128.load16x4_s(p), 13), v128.load32_splat(HALVES));
-  return f32x4.mul(moved, v128.load32_splat(HALVES, 4));
-}
+@inline export function finiteF16x4(p: usize): v128 { return finite(v128.load16x4_s(p)); }
 
 // @ts-ignore: decorator
 @inline export function bf16x4(p: usize): v128 { return i32x4.shl(v128.load16x4_u(p), 16); }

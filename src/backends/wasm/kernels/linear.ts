@@ -8,8 +8,9 @@ import { activationLimit, decodedTile4, decodedTile8, decodeGroup, sumRow, sumTi
 import { storedBytes } from './blocks';
 import { bf16x4, decodeRow, f16x4, setScales } from './formats';
 import { dot, fma4, splat, sums4 } from './math';
+import { touch } from './memory';
 import { decodeScales, quantizeByteColumn, quantizeBytes, tileNibbles, vectorNibbles } from './nibble-products';
-import { clearColumn, quantizeColumn, quantizeRow, storedRow, tile4, tile8, vectorGroups } from './quantized';
+import { clearColumn, quantizeColumn, quantizeRow, vectorQ8 } from './quantized';
 import { fail, int, pointer, scratch, unitHi, unitLo } from './record';
 
 // The matrix that `multiply` reads: set by `matrix`, or moved to another expert.
@@ -82,32 +83,9 @@ export function expertLinear(): void {
 /** The panel's `count` rows times matrix rows [lo, hi). */
 function multiply(count: i32, lo: i32, hi: i32): void {
   if (lo >= hi) return;
-  if (format == Format.q8_packed) count == 1 ? quantizedVector(lo, hi) : quantizedPanel(count, lo, hi);
-  else if (format > Format.q8_packed) count == 1 ? blockVector(lo, hi) : blockPanel(count, lo, hi);
+  if (format >= Format.q8_packed) count == 1 ? blockVector(lo, hi) : blockPanel(count, lo, hi);
   else if (count == 1 && format != Format.f8) floatVector(lo, hi);
   else floatPanel(count, lo, hi);
-}
-
-function quantizedVector(lo: i32, hi: i32): void {
-  const blocks = inputs >> 5, q = scratch + PANEL_TABLES, scales = q + (<usize>inputs << 1), y = <usize>load<u32>(outputRow(0));
-  const base = weights + <usize>firstRow * blocks * 34, whole = outputs & ~3;
-  quantizeRow(load<u32>(inputRow(0)), blocks, 32767, q, scales);
-  vectorGroups(base, q, scales, y, lo >> 2, min(hi, whole) >> 2, blocks);
-  for (let o = max(lo, whole); o < hi; o++) store<f32>(y + (<usize>o << 2), storedRow(base + <usize>o * blocks * 34, q, scales, blocks, 4, 4));
-}
-
-function quantizedPanel(count: i32, lo: i32, hi: i32): void {
-  const blocks = inputs >> 5, tiles = (count + 3) >> 2, tileBytes = <usize>inputs << 3, scaleBytes = <usize>blocks << 4;
-  const q = scratch + PANEL_TABLES, scales = q + tiles * tileBytes;
-  quantizePanel(count, 32767, q, scales);
-  const base = weights + <usize>firstRow * blocks * 34, whole = min(hi, outputs & ~3);
-  let o = lo;
-  for (; o + 8 <= whole; o += 8) for (let t = 0; t < tiles; t++) tile8(base + <usize>o * blocks * 34, q + t * tileBytes, scales + t * scaleBytes, outputRow(t << 2), <usize>o << 2, blocks);
-  for (; o + 4 <= whole; o += 4) for (let t = 0; t < tiles; t++) tile4(base + <usize>o * blocks * 34, q + t * tileBytes, scales + t * scaleBytes, outputRow(t << 2), <usize>o << 2, blocks);
-  for (; o < hi; o++) for (let i = 0; i < count; i++) {
-    const at = <usize>load<u32>(outputRow(i)) + (<usize>o << 2), lane = <usize>(i & 3) << 2;
-    store<f32>(at, storedRow(base + <usize>o * blocks * 34, q + (i >> 2) * tileBytes + lane, scales + (i >> 2) * scaleBytes + lane, blocks, 16, 16));
-  }
 }
 
 /** The panel's rows as tiles of four, one after the other, and their scales. */
@@ -137,8 +115,11 @@ function blockVector(lo: i32, hi: i32): void {
     vectorNibbles(kind, base, q, scales, sums, y, lo >> 2, min(hi, whole) >> 2, blocks);
   } else {
     quantizeRow(x, blocks, activationLimit(kind), q, scales);
-    sumRow(q, scales, blocks, sums);
-    vectorBlocks(kind, base, q, scales, sums, y, lo >> 2, min(hi, whole) >> 2, blocks);
+    if (kind == Format.q8) vectorQ8(base, q, scales, y, lo >> 2, min(hi, whole) >> 2, blocks);
+    else {
+      sumRow(q, scales, blocks, sums);
+      vectorBlocks(kind, base, q, scales, sums, y, lo >> 2, min(hi, whole) >> 2, blocks);
+    }
   }
   for (let o = max(lo, whole); o < hi; o++) store<f32>(y + (<usize>o << 2), dot(decoded(o, 0), x, inputs));
 }
@@ -198,7 +179,7 @@ function decodedPanel(count: i32, lo: i32, hi: i32): void {
   return bf16x4(p);
 }
 
-/** Four rows, `stride` bytes apart, times one row. T names the format: f32, i16 for f16, u16 for bf16. */
+/** Four rows, `stride` bytes apart, times one row, summed in the order of `tileFloat`. T names the format: f32, i16 for f16, u16 for bf16. */
 function vectorRows<T>(w: usize, stride: usize, x: usize, n: i32): v128 {
   const w1 = w + stride, w2 = w1 + stride, w3 = w2 + stride;
   let a = splat(0), b = a, c = a, d = a, i: usize = 0;
@@ -218,6 +199,7 @@ function floatVector(lo: i32, hi: i32): void {
   // A row whose length is no multiple of four goes the general way.
   if ((inputs & 3) == 0) for (; o + 4 <= hi; o += 4) {
     const w = weights + <usize>(firstRow + o) * stride;
+    touch(w, stride << 2);
     v128.store(y + (<usize>o << 2), format == Format.f32 ? vectorRows<f32>(w, stride, x, inputs) : format == Format.f16 ? vectorRows<i16>(w, stride, x, inputs) : vectorRows<u16>(w, stride, x, inputs));
   }
   for (; o < hi; o++) store<f32>(y + (<usize>o << 2), dot(decoded(o, 0), x, inputs));

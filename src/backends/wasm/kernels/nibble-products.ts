@@ -66,7 +66,7 @@ export function quantizeByteColumn(format: i32, x: usize, blocks: i32, column: i
 @inline function low(v: v128, mask: v128): v128 { return v128.and(v, mask); }
 // @ts-ignore: decorator
 @inline function high(v: v128, mask: v128): v128 { return v128.and(i16x8.shr_u(v, 4), mask); }
-/** Read from memory before a loop, because constants are made anew in every turn. */
+/** See math.ts on constants. */
 const FIFTEENS = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16);
 
 

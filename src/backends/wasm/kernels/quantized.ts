@@ -1,10 +1,10 @@
-// Q8_0 products. Weights are repacked once: four rows interleave, so that one load feeds four
-// results. A group is blocks of 136 bytes: 16 pairs of columns x 4 rows x 2 int8, then 4 f16
-// scales. Rows behind the last whole group of a matrix stay as stored.
-// Activations become int16 with one float32 scale per block of 32: 127 x 32767 x 32 fits int32,
-// so that block sums are exact and i32x4.dot_i16x8_s does the work (8 products an instruction).
+// Activations as int16 with a float32 scale per block of 32, and Q8_0's product with one row of them.
+// Weights are repacked once: four rows interleave, so that one load feeds four results. A group is
+// blocks of 136 bytes: 16 pairs of columns x 4 rows x 2 int8, then 4 f16 scales. Rows behind the
+// last whole group of a matrix stay as stored. 127 x 32767 x 32 fits int32, so that block sums are
+// exact and i32x4.dot_i16x8_s does the work (8 products an instruction).
 
-import { f16, finiteF16x4 } from './formats';
+import { finiteF16x4 } from './formats';
 import { fma4, round4, splat } from './math';
 
 /** Row `lane` of a group's block, as stored, into its place in the packed block. */
@@ -69,82 +69,43 @@ export function clearColumn(blocks: i32, column: i32, q: usize, scales: usize): 
 }
 
 // @ts-ignore: decorator
-@inline function madd(s: v128, w: usize, a: usize): v128 { return i32x4.add(s, i32x4.dot_i16x8_s(v128.load8x8_s(w), v128.load32_splat(a))); }
+@inline function madd(s: v128, w: usize, c: v128): v128 { return i32x4.add(s, i32x4.dot_i16x8_s(v128.load8x8_s(w), c)); }
 
 /** Packed groups [lo, hi) times one quantised row; y holds the results of group 0 on. */
-export function vectorGroups(w: usize, q: usize, scales: usize, y: usize, lo: i32, hi: i32, blocks: i32): void {
-  w += <usize>lo * blocks * 136;
-  for (let g = lo; g < hi; g++) {
-    let acc = splat(0), a = q, s = scales;
-    for (let b = 0; b < blocks; b++, w += 136, a += 64, s += 4) {
-      let s0 = i32x4.splat(0), s1 = s0;
-      s0 = madd(s0, w, a); s1 = madd(s1, w + 8, a + 4); s0 = madd(s0, w + 16, a + 8); s1 = madd(s1, w + 24, a + 12);
-      s0 = madd(s0, w + 32, a + 16); s1 = madd(s1, w + 40, a + 20); s0 = madd(s0, w + 48, a + 24); s1 = madd(s1, w + 56, a + 28);
-      s0 = madd(s0, w + 64, a + 32); s1 = madd(s1, w + 72, a + 36); s0 = madd(s0, w + 80, a + 40); s1 = madd(s1, w + 88, a + 44);
-      s0 = madd(s0, w + 96, a + 48); s1 = madd(s1, w + 104, a + 52); s0 = madd(s0, w + 112, a + 56); s1 = madd(s1, w + 120, a + 60);
-      acc = finish(acc, i32x4.add(s0, s1), finiteF16x4(w + 128), s);
-    }
-    v128.store(y + (<usize>g << 4), acc);
+export function vectorQ8(w: usize, q: usize, scales: usize, y: usize, lo: i32, hi: i32, blocks: i32): void {
+  const bytes = <usize>blocks * 136, half = (hi - lo + 1) >> 1;
+  // Two groups share the loads of activations: one from each half, for neighbours defeat prefetching.
+  for (let g = lo; g < lo + half; g++) {
+    const other = g + half < hi ? g + half : g;
+    vectorTwo(w + g * bytes, w + other * bytes, q, scales, y + (<usize>g << 4), y + (<usize>other << 4), blocks);
   }
+}
+
+function vectorTwo(w: usize, x: usize, a: usize, scales: usize, y: usize, z: usize, blocks: i32): void {
+  let f = splat(0), g = f;
+  for (let b = 0; b < blocks; b++, w += 136, x += 136, scales += 4) {
+    let s0 = i32x4.splat(0), s1 = s0, t0 = s0, t1 = s0;
+    for (let j: usize = 0; j < 128; j += 32, a += 16) {
+      const v = w + j, u = x + j;
+      let c = v128.load32_splat(a);
+      s0 = madd(s0, v, c); t0 = madd(t0, u, c);
+      c = v128.load32_splat(a, 4);
+      s1 = madd(s1, v + 8, c); t1 = madd(t1, u + 8, c);
+      c = v128.load32_splat(a, 8);
+      s0 = madd(s0, v + 16, c); t0 = madd(t0, u + 16, c);
+      c = v128.load32_splat(a, 12);
+      s1 = madd(s1, v + 24, c); t1 = madd(t1, u + 24, c);
+    }
+    f = finish(f, i32x4.add(s0, s1), finiteF16x4(w + 128), scales);
+    g = finish(g, i32x4.add(t0, t1), finiteF16x4(x + 128), scales);
+  }
+  v128.store(y, f);
+  v128.store(z, g);
 }
 
 // @ts-ignore: decorator
 @inline export function finish(acc: v128, sum: v128, d: v128, scale: usize): v128 {
   return fma4(acc, f32x4.convert_i32x4_s(sum), f32x4.mul(d, v128.load32_splat(scale)));
-}
-
-/** Two packed groups times a tile of four quantised rows; `y` is a table of four output rows. */
-export function tile8(w: usize, q: usize, scales: usize, y: usize, at: usize, blocks: i32): void {
-  const stride = <usize>blocks * 136;
-  let f0 = splat(0), f1 = f0, f2 = f0, f3 = f0, g0 = f0, g1 = f0, g2 = f0, g3 = f0;
-  for (let b = 0; b < blocks; b++) {
-    const x = w + stride;
-    let s0 = i32x4.splat(0), s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
-    for (let j: usize = 0; j < 128; j += 8) {
-      const wv = v128.load8x8_s(w + j), xv = v128.load8x8_s(x + j), a = q + (j << 1);
-      let c = v128.load32_splat(a);
-      s0 = i32x4.add(s0, i32x4.dot_i16x8_s(wv, c)); t0 = i32x4.add(t0, i32x4.dot_i16x8_s(xv, c));
-      c = v128.load32_splat(a, 4);
-      s1 = i32x4.add(s1, i32x4.dot_i16x8_s(wv, c)); t1 = i32x4.add(t1, i32x4.dot_i16x8_s(xv, c));
-      c = v128.load32_splat(a, 8);
-      s2 = i32x4.add(s2, i32x4.dot_i16x8_s(wv, c)); t2 = i32x4.add(t2, i32x4.dot_i16x8_s(xv, c));
-      c = v128.load32_splat(a, 12);
-      s3 = i32x4.add(s3, i32x4.dot_i16x8_s(wv, c)); t3 = i32x4.add(t3, i32x4.dot_i16x8_s(xv, c));
-    }
-    const d = finiteF16x4(w + 128), e = finiteF16x4(x + 128);
-    f0 = finish(f0, s0, d, scales); g0 = finish(g0, t0, e, scales);
-    f1 = finish(f1, s1, d, scales + 4); g1 = finish(g1, t1, e, scales + 4);
-    f2 = finish(f2, s2, d, scales + 8); g2 = finish(g2, t2, e, scales + 8);
-    f3 = finish(f3, s3, d, scales + 12); g3 = finish(g3, t3, e, scales + 12);
-    w += 136; q += 256; scales += 16;
-  }
-  put8(y + 12, at, f3, g3);
-  put8(y + 8, at, f2, g2);
-  put8(y + 4, at, f1, g1);
-  put8(y, at, f0, g0);
-}
-
-/** The same for a single group: the last of an odd number. */
-export function tile4(w: usize, q: usize, scales: usize, y: usize, at: usize, blocks: i32): void {
-  let f0 = splat(0), f1 = f0, f2 = f0, f3 = f0;
-  for (let b = 0; b < blocks; b++) {
-    let s0 = i32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-    for (let j: usize = 0; j < 128; j += 8) {
-      const wv = v128.load8x8_s(w + j), a = q + (j << 1);
-      s0 = i32x4.add(s0, i32x4.dot_i16x8_s(wv, v128.load32_splat(a)));
-      s1 = i32x4.add(s1, i32x4.dot_i16x8_s(wv, v128.load32_splat(a, 4)));
-      s2 = i32x4.add(s2, i32x4.dot_i16x8_s(wv, v128.load32_splat(a, 8)));
-      s3 = i32x4.add(s3, i32x4.dot_i16x8_s(wv, v128.load32_splat(a, 12)));
-    }
-    const d = finiteF16x4(w + 128);
-    f0 = finish(f0, s0, d, scales); f1 = finish(f1, s1, d, scales + 4);
-    f2 = finish(f2, s2, d, scales + 8); f3 = finish(f3, s3, d, scales + 12);
-    w += 136; q += 256; scales += 16;
-  }
-  put4(y + 12, at, f3);
-  put4(y + 8, at, f2);
-  put4(y + 4, at, f1);
-  put4(y, at, f0);
 }
 
 /** A tile's column, to the output row that its entry of the table names. The last column is put first: see `quantizePanel`. */
@@ -156,17 +117,4 @@ export function tile4(w: usize, q: usize, scales: usize, y: usize, at: usize, bl
   const to = <usize>load<u32>(y) + at;
   v128.store(to, v);
   v128.store(to, w, 16);
-}
-
-/** One stored row times one quantised row; pairs of the latter are `pairStride` bytes apart. */
-export function storedRow(w: usize, q: usize, scales: usize, blocks: i32, pairStride: usize, scaleStride: usize): f32 {
-  let acc: f32 = 0;
-  for (let b = 0; b < blocks; b++, w += 34, scales += scaleStride) {
-    let sum = 0;
-    for (let j: usize = 0; j < 16; j++, q += pairStride) {
-      sum += <i32>load<i8>(w + 2 + (j << 1)) * <i32>load<i16>(q) + <i32>load<i8>(w + 3 + (j << 1)) * <i32>load<i16>(q, 2);
-    }
-    acc += <f32>sum * (f16(w) * load<f32>(scales));
-  }
-  return acc;
 }

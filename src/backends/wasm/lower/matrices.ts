@@ -27,7 +27,7 @@ function panelBytes(spec: Spec, inputs: number, rows: number): number {
   const padded = Math.ceil(Math.min(rows, PANEL_ROWS) / 4) * 4;
   const decoded = 4 * 4 * (inputs + 4);
   if (!isBlockType(spec.dtype)) return PANEL_TABLES + decoded;
-  // Activations as int16, scales and sums; but for q8_0, two groups of decoded rows.
+  // Activations as int16, scales and sums; two groups of decoded rows.
   return PANEL_TABLES + Math.max(decoded, padded * (inputs * 2 + inputs / 4) + (inputs / 32) * 2 * DECODED_BYTES);
 }
 

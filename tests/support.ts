@@ -39,3 +39,9 @@ export async function readArrays(path: string): Promise<Map<string, { data: Floa
     await file.close();
   }
 }
+
+/** A file of reference results: in the repository, else beside it. */
+export function dataFile(name: string): string {
+  const own = join(root, 'tests/data', name);
+  return existsSync(own) ? own : join(shared, 'reference', name);
+}

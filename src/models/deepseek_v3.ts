@@ -7,7 +7,9 @@
 // T tokens, D model, N heads, R latent rank, P no-position part of a head, O rope part, V value
 // width, k experts per token.
 
-import { attention, decoder, experts, gatedMlp, latentCache, linear, mergeHeads, module, param, preNormBlock, rmsNorm, rotary, splitHeads, yarnMscale } from '../nn/index.js';
+import {
+  attention, decoder, experts, gatedMlp, headRows, latentCache, linear, mergeHeads, module, param, preNormBlock, reportRouting, rmsNorm, rotary, scoredBy, splitHeads, yarnMscale,
+} from '../nn/index.js';
 import type { RopeConfig, Step } from '../nn/index.js';
 import { add, concat, gather, headLinear, linear as matmul, normalizeSum, scale, sigmoid, softmax, split, topK } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
@@ -55,7 +57,7 @@ function softmaxScale({ scaling }: RopeConfig): number {
 
 // Absorbed form: kv_b_proj's key half moves onto the query and its value half onto the output, so
 // that attention reads latent rows as one shared key/value head and never expands them.
-const latentAttention = (c: Config) => module({
+const latentAttention = (c: Config) => scoredBy(module({
   q_proj: c.qRank ? null : linear(c.dim, c.heads * (c.nopeDim + c.ropeDim)),
   q_a_proj: c.qRank ? linear(c.dim, c.qRank) : null,
   q_a_layernorm: c.qRank ? rmsNorm(c.qRank, c.eps) : null,
@@ -77,6 +79,13 @@ const latentAttention = (c: Config) => module({
   const q_TNR = headLinear(q_TNP, w, { start: 0, rows: c.nopeDim, transposed: true });
   const o_TNR = attention(concat(q_TNR, m.rotary(q_TNO, step)), past, { scale: c.scale });
   return m.o_proj(mergeHeads(headLinear(o_TNR, w, { start: c.nopeDim, rows: c.valueDim, transposed: false })));
+}), (m) => {
+  // The rotated key part is all heads' own: queries take the whole factor there (Kimi K2, section 2.1).
+  const [q, width] = [(m.q_proj ?? m.q_b_proj)!, c.nopeDim + c.ropeDim];
+  return [
+    headRows(q, c.heads, width, { rows: c.nopeDim }), headRows(q, c.heads, width, { start: c.nopeDim, rows: c.ropeDim, power: 1 }),
+    headRows(m.kv_b_proj, c.heads, c.nopeDim + c.valueDim, { rows: c.nopeDim }),
+  ];
 });
 
 const router = (c: Config) => module({
@@ -87,6 +96,7 @@ const router = (c: Config) => module({
   const scores_TE = c.moe.score(matmul(x_TD, m.weight.tensor));
   const choice_TE = m.e_score_correction_bias ? add(scores_TE, m.e_score_correction_bias.tensor) : scores_TE;
   const { indices } = topK(choice_TE, { k, groups, groupsPicked, groupScore });
+  reportRouting(() => ({ scores: scores_TE, indices, bias: m.e_score_correction_bias ?? undefined }));
   const raw_Tk = gather(scores_TE, indices);
   return { indices, weights_Tk: scale(renormalise ? normalizeSum(raw_Tk, 1e-20) : raw_Tk, factor) };
 });

@@ -4,7 +4,7 @@
 //
 // T tokens, D model, N heads, H head width.
 
-import { attention, decoder, kvCache, layerNorm, linear, mergeHeads, module, splitHeads } from '../nn/index.js';
+import { attention, decoder, headRows, kvCache, layerNorm, linear, mergeHeads, module, scoredBy, splitHeads } from '../nn/index.js';
 import type { Step } from '../nn/index.js';
 import { add, geluTanh, split } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
@@ -25,7 +25,7 @@ type Config = ReturnType<typeof config>;
 
 const conv1d = (inputs: number, outputs: number) => linear(inputs, outputs, { bias: true, transposed: true });
 
-const selfAttention = (c: Config) => module({
+const selfAttention = (c: Config) => scoredBy(module({
   c_attn: conv1d(c.dim, 3 * c.dim),
   c_proj: conv1d(c.dim, c.dim),
   kv: kvCache([c.heads, c.dim / c.heads], [c.heads, c.dim / c.heads]),
@@ -34,7 +34,7 @@ const selfAttention = (c: Config) => module({
   const past = step.append(m.kv, { k: splitHeads(k_TD, c.heads), v: splitHeads(v_TD, c.heads) });
   const o_TNH = attention(splitHeads(q_TD, c.heads), past, { scale: (c.dim / c.heads) ** -0.5 });
   return m.c_proj(mergeHeads(o_TNH));
-});
+}), (m) => [0, c.dim].map((base) => headRows(m.c_attn, c.heads, c.dim / c.heads, { base })));
 
 const mlp = (c: Config) => module({
   c_fc: conv1d(c.dim, c.hidden),

@@ -5,7 +5,7 @@
 //
 // T tokens, D model, N query heads, K key/value heads, H head width, E experts.
 
-import { attention, decoder, gatedMlp, kvCache, linear, mergeHeads, module, param, rmsNorm, rotary, splitHeads } from '../nn/index.js';
+import { attention, decoder, gatedMlp, headRows, kvCache, linear, mergeHeads, module, param, reportRouting, rmsNorm, rotary, scoredBy, splitHeads } from '../nn/index.js';
 import type { Step } from '../nn/index.js';
 import { add, expertLinear, mul, outer, reshape, rmsNorm as norm, sigmoid, silu, temperature, topK } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
@@ -37,7 +37,7 @@ function config(hf: HfConfig) {
 type Config = ReturnType<typeof config>;
 type Layer = Config['layers'][number];
 
-const selfAttention = (c: Config, layer: Layer) => module({
+const selfAttention = (c: Config, layer: Layer) => scoredBy(module({
   q_proj: linear(c.dim, c.heads * c.headDim),
   k_proj: linear(c.dim, c.kvHeads * c.headDim),
   v_proj: linear(c.dim, c.kvHeads * c.headDim),
@@ -54,7 +54,7 @@ const selfAttention = (c: Config, layer: Layer) => module({
   const k_TKH = place(splitHeads(m.k_proj(x_TD), c.kvHeads));
   const past = step.append(m.kv, { k: k_TKH, v: splitHeads(m.v_proj(x_TD), c.kvHeads) });
   return m.o_proj(mergeHeads(attention(q_TNH, past, { scale: c.headDim ** -0.5 })));
-});
+}), (m) => (layer.usesRope && c.qkNorm ? [] : [headRows(m.q_proj, c.heads, c.headDim), headRows(m.k_proj, c.kvHeads, c.headDim)]));
 
 // Stored fused and as x @ W: gate_up_proj [E, D, 2 hidden], down_proj [E, hidden, D].
 const experts = (count: number, dim: number, hidden: number) => {
@@ -76,7 +76,9 @@ const moe = (c: Config) => module({
   experts: experts(c.experts, c.dim, c.expertHidden),
   shared_expert: gatedMlp(c.dim, c.expertHidden),
 }, (m, x_TD: Tensor) => {
-  const { values: logit_T1, indices: expert_T1 } = topK(m.router(x_TD), { k: 1 });
+  const logits_TE = m.router(x_TD);
+  const { values: logit_T1, indices: expert_T1 } = topK(logits_TE, { k: 1 });
+  reportRouting(() => ({ scores: sigmoid(logits_TE), indices: expert_T1 }));
   const y_T1D = m.experts(outer(sigmoid(logit_T1), x_TD), expert_T1);
   return add(m.shared_expert(x_TD), reshape(y_T1D, x_TD.shape));
 });

@@ -4,7 +4,7 @@
 //
 // T tokens, D model, N query heads, K key/value heads, H head width, k experts per token.
 
-import { attention, decoder, experts, gatedMlp, kvCache, linear, mergeHeads, module, preNormBlock, rmsNorm, rotary, splitHeads } from '../nn/index.js';
+import { attention, decoder, experts, gatedMlp, kvCache, linear, mergeHeads, module, preNormBlock, reportRouting, rmsNorm, rotary, splitHeads } from '../nn/index.js';
 import type { Step } from '../nn/index.js';
 import { normalizeSum, softmax, topK } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
@@ -54,7 +54,9 @@ const moe = (dim: number, c: MoeConfig) => module({
   gate: linear(dim, c.experts, { precise: true }),
   experts: experts(c.experts, dim, c.hidden),
 }, (m, x_TD: Tensor) => {
-  const { values: p_Tk, indices } = topK(softmax(m.gate(x_TD)), { k: c.perToken });
+  const scores_TE = softmax(m.gate(x_TD));
+  const { values: p_Tk, indices } = topK(scores_TE, { k: c.perToken });
+  reportRouting(() => ({ scores: scores_TE, indices }));
   return m.experts(x_TD, indices, c.renormalise ? normalizeSum(p_Tk, 0) : p_Tk);
 });
 

@@ -3,7 +3,7 @@
 
 import { add } from '../tensor/index.js';
 import type { Mask, Tensor } from '../tensor/index.js';
-import { attention, kvCache } from './kv.js';
+import { attention, headRows, kvCache, scoredBy } from './kv.js';
 import type { Step } from './kv.js';
 import { linear, mergeHeads, rmsNorm, splitHeads } from './layers.js';
 import { module } from './module.js';
@@ -25,7 +25,7 @@ export interface GroupedQueryConfig {
 
 /** softmax(q k^T / sqrt(H)) v with each key/value head shared by heads / kvHeads query heads. */
 export function groupedQueryAttention({ dim, heads, kvHeads, headDim, attentionBias: bias = false, rope, mask = {} }: GroupedQueryConfig) {
-  return module({
+  return scoredBy(module({
     q_proj: linear(dim, heads * headDim, { bias }),
     k_proj: linear(dim, kvHeads * headDim, { bias }),
     v_proj: linear(dim, kvHeads * headDim, { bias }),
@@ -38,7 +38,7 @@ export function groupedQueryAttention({ dim, heads, kvHeads, headDim, attentionB
     const k_TKH = place(splitHeads(m.k_proj(x_TD), kvHeads));
     const past = step.append(m.kv, { k: k_TKH, v: splitHeads(m.v_proj(x_TD), kvHeads) });
     return m.o_proj(mergeHeads(attention(q_TNH, past, { scale: headDim ** -0.5 })));
-  });
+  }), (m) => [headRows(m.q_proj, heads, headDim), headRows(m.k_proj, kvHeads, headDim)]);
 }
 
 type Attention = ((x: Tensor, step: Step) => Tensor) & Module;

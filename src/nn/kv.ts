@@ -7,7 +7,7 @@
 
 import { pagedAttention, rowAttention } from '../tensor/index.js';
 import type { Mask, Tensor } from '../tensor/index.js';
-import type { CachePart } from './module.js';
+import type { CachePart, Module, Parameter } from './module.js';
 
 /** Rows kept per token: key heads x width, and value heads x width. */
 export interface CacheRows {
@@ -16,9 +16,26 @@ export interface CacheRows {
   readonly v?: readonly [heads: number, width: number];
 }
 
+/**
+ * Rows of a weight (and of its bias) that make queries or keys: rows [base + h * block + start, + rows)
+ * belong to head h. Multiplying them scales that head's scores; `power` says with which share.
+ */
+export interface HeadRows {
+  readonly parameters: readonly Parameter[];
+  readonly heads: number;
+  readonly block: number;
+  readonly start: number;
+  readonly rows: number;
+  readonly base: number;
+  /** 0.5 where queries and keys share the factor, 1 where one side takes all of it. */
+  readonly power: 0.5 | 1;
+}
+
 export class KvCache implements CachePart {
   readonly kind = 'cache';
   path = '';
+  /** What scales this layer's scores, for QK-Clip; empty where a norm of queries and keys undoes it. */
+  headRows: readonly HeadRows[] = [];
   constructor(readonly rows: CacheRows, readonly mask: Mask, readonly valueDim: number) {}
 
   /** Numbers kept per token. */
@@ -38,10 +55,25 @@ export function latentCache(width: number, valueDim: number, mask: Mask = {}): K
   return new KvCache({ k: [1, width] }, mask, valueDim);
 }
 
+type Projection = Module<{ weight: Parameter; bias: Parameter | null }>;
+
+/** A projection's rows, head by head: all of each head's block unless `start` and `rows` say otherwise. */
+export function headRows({ parts: { weight, bias } }: Projection, heads: number, block: number, { start = 0, rows = block, base = 0, power = 0.5 as 0.5 | 1 } = {}): HeadRows {
+  return { parameters: bias ? [weight, bias] : [weight], heads, block, start, rows, base, power };
+}
+
+/** Declares what makes the scores of an attention module, at its cache. */
+export function scoredBy<M extends Module<P>, P extends { readonly kv: KvCache }>(attention: M & Module<P>, rows: (parts: P) => readonly HeadRows[]): M {
+  attention.parts.kv.headRows = rows(attention.parts);
+  return attention;
+}
+
 /** What attention reads: pages of a cache, or the step's own rows. */
 export type KvView =
   | { readonly kind: 'pages'; readonly k: Tensor; readonly v: Tensor; readonly positions: Tensor; readonly slots: Tensor; readonly pageTable: Tensor; readonly cache: KvCache }
-  | { readonly kind: 'rows'; readonly k: Tensor; readonly v: Tensor; readonly positions: Tensor; readonly starts: Tensor; readonly cache: KvCache };
+  | { readonly kind: 'rows'; readonly k: Tensor; readonly v: Tensor; readonly positions: Tensor; readonly starts: Tensor; readonly cache: KvCache;
+    /** Sees the queries and the scale before attention runs: telemetry of training. */
+    readonly watch?: (q: Tensor, scale: number) => void };
 
 /** One forward pass over T new tokens of one or more sequences, laid end to end. */
 export interface Step {
@@ -58,6 +90,7 @@ export interface Step {
 /** Softmax attention of q [T, N, H] over what its sequence keeps; returns [T, N, V]. */
 export function attention(q: Tensor, view: KvView, { scale }: { scale: number }): Tensor {
   const attrs = { scale, valueDim: view.cache.valueDim, ...view.cache.mask };
+  if (view.kind === 'rows') view.watch?.(q, scale);
   return view.kind === 'pages'
     ? pagedAttention(q, view.k, view.v, view.positions, view.slots, view.pageTable, attrs)
     : rowAttention(q, view.k, view.v, view.positions, view.starts, attrs);

@@ -1,7 +1,21 @@
-// `lamella/training`: fresh models, and the loss with its gradients.
+// `lamella/training`: fresh models, gradients, optimisers, and the loop that trains.
 
+export { balanceLoss } from './balance.js';
+export type { Sequences } from './differentiate.js';
 export { lossAndGradients } from './gradients.js';
 export type { LossAndGradients } from './gradients.js';
 export { initialize } from './initialize.js';
 export type { InitializeOptions } from './initialize.js';
+export { adamw } from './optimizers/adamw.js';
+export type { AdamWOptions } from './optimizers/adamw.js';
+export { muon, muonClip } from './optimizers/muon.js';
+export type { MuonClipOptions, MuonOptions } from './optimizers/muon.js';
+export { orthogonalized } from './optimizers/newton_schulz.js';
+export type { Optimizer } from './optimizers/optimizer.js';
 export { RowStep } from './row_step.js';
+export { constant, cosine, schedules, wsd } from './schedule.js';
+export type { Schedule, ScheduleName, ScheduleOptions } from './schedule.js';
+export { train, trainOn } from './train.js';
+export type { Batches, TrainingStep, TrainOptions } from './train.js';
+export { DivergedError, Trainer } from './trainer.js';
+export type { StepResult, TrainerOptions } from './trainer.js';

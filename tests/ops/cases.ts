@@ -43,7 +43,8 @@ const elementwise: OpCase[] = [
     { op, name: 'large magnitudes', inputs: [{ spec: { shape: [1, 6], dtype: 'f32' }, values: Float32Array.of(-90, -20, 0, 1e-8, 20, 90) }] },
   ]),
   { op: 'scale', name: 'by a constant', inputs: [f32(2, 33)], attrs: { factor: 2.5 }, differentiable: [0] },
-  { op: 'sum_to', name: 'over leading axes', inputs: [f32(3, 2, 5)], attrs: { shape: [5] }, training: true },
+  { op: 'sum_to', name: 'over leading axes', inputs: [f32(3, 2, 5)], attrs: { shape: [5] }, differentiable: [0], training: true },
+  { op: 'sum_squares', name: 'of a matrix', inputs: [f32(7, 67)], training: true },
 ];
 
 const normal: OpCase[] = [
@@ -79,7 +80,7 @@ const choosing: OpCase[] = [
   { op: 'top_k', name: 'best groups by their largest', inputs: [f32(4, 12)], attrs: { k: 2, groups: 3, groupsPicked: 1, groupScore: 'max' } },
   { op: 'top_k', name: 'all negative', inputs: [{ spec: { shape: [1, 8], dtype: 'f32' }, values: Float32Array.of(-5, -1, -2, -8, -3, -9, -7, -4) }], attrs: { k: 3, groups: 4, groupsPicked: 2, groupScore: 'sum2' } },
   { op: 'gather', name: 'of each row', inputs: [f32(3, 6), ints([3, 2], [5, 0, 1, 1, 2, 4])], differentiable: [0] },
-  { op: 'scatter', name: 'into each row', inputs: [f32(3, 2), ints([3, 2], [5, 0, 1, 1, 2, 4])], attrs: { width: 6 }, training: true },
+  { op: 'scatter', name: 'into each row', inputs: [f32(3, 2), ints([3, 2], [5, 0, 1, 1, 2, 4])], attrs: { width: 6 }, differentiable: [0], training: true },
   { op: 'take_rows', name: 'with repeats and padding', inputs: [f32(5, 4), vector(3, 0, -1, 3)], differentiable: [0] },
   { op: 'slice', name: 'columns', inputs: [f32(3, 2, 7)], attrs: { start: 2, length: 4 }, differentiable: [0] },
   { op: 'concat', name: 'columns', inputs: [f32(3, 2, 3), f32(3, 2, 4)], differentiable: [0, 1] },
@@ -101,6 +102,10 @@ const attention = (name: string, N: number, K: number, H: number, V: number, att
     attrs: { scale: 0.4, valueDim: V, ...attrs }, differentiable: shared ? [0] : [0, 1, 2], training: true,
   };
 };
+
+const largest = (name: string, N: number, K: number, H: number, attrs: Attrs): OpCase => ({
+  op: 'attention_max', name, inputs: [f32(7, N, H), f32(7, K, H), rows.positions, rows.starts], attrs: { scale: 0.4, valueDim: H, ...attrs }, training: true,
+});
 
 /** Pages of 64: sequence 0 has 70 tokens in pages 2 and 0, sequence 1 three in page 1. */
 const PAGES = 3;
@@ -138,6 +143,8 @@ const attending: OpCase[] = [
   attention('sliding window', 2, 1, 4, 4, { window: 2 }),
   attention('chunks', 2, 1, 4, 4, { chunk: 2 }),
   attention('values narrower than keys', 2, 1, 6, 3, {}),
+  largest('grouped queries', 4, 2, 6, {}),
+  largest('sliding window', 2, 2, 5, { window: 2 }),
   paged('grouped queries', 4, 2, 8, 8, {}),
   paged('multi-head', 3, 3, 5, 5, {}),
   paged('sliding window', 2, 1, 8, 8, { window: 9 }),
@@ -163,6 +170,7 @@ export const opCases: readonly OpCase[] = [...elementwise, ...normal, ...matrice
 export const coveredElsewhere: Readonly<Record<string, string>> = {
   kv_append: 'changes its first input: tests/ops/pages.test.ts',
   copy: 'changes its first input: tests/ops/pages.test.ts',
+  adamw: 'changes its first inputs: tests/training/optimizers.test.ts',
   add_rms_norm: 'only plans contain it: tests/ops/fuse.test.ts',
   silu_mul: 'only plans contain it: tests/ops/fuse.test.ts',
   pad: 'gradient of slice', add_rows: 'gradient of take_rows', softmax_grad: 'gradient of softmax', normalize_sum_grad: 'gradient of normalize_sum',

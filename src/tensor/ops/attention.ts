@@ -122,6 +122,25 @@ defineOp<AttentionAttrs>({
   cost: attentionCost,
 });
 
+// attention_max: the largest score (q . k times scale, before the softmax) of each query head, [N].
+defineOp<AttentionAttrs>({
+  name: 'attention_max',
+  infer: ([q]) => [{ shape: [q.shape[1]], dtype: 'f32' }],
+  reference([q, k, positions, starts], [out], attrs) {
+    const [T, N, H] = q.spec.shape;
+    const K = k.spec.shape[1];
+    const [query, keys, largest] = [q.f32, k.f32, out.f32];
+    largest.fill(-Infinity);
+    for (let t = 0; t < T; t++) for (let p = firstVisible(attrs, positions.i32[t]); p <= positions.i32[t]; p++) for (let n = 0; n < N; n++) {
+      const row = (starts.i32[t] + p) * K + Math.floor((n * K) / N);
+      let dot = 0;
+      for (let i = 0; i < H; i++) dot += query[(t * N + n) * H + i] * keys[row * H + i];
+      largest[n] = Math.max(largest[n], dot * attrs.scale);
+    }
+  },
+  cost: ([q, k], attrs, context) => ({ ...attentionCost([q, k], { ...attrs, valueDim: 0 }, context), bytesWritten: q.shape[1] * 4 }),
+});
+
 defineOp<AttentionAttrs>({
   name: 'attention_grad',
   infer: ([q, k, v]) => [q, k, v].map((spec) => ({ shape: spec.shape, dtype: 'f32' as const })),
@@ -219,6 +238,11 @@ function pagedRows(pageTable: View, heads: number): (slot: number, position: num
 /** Attention over the step's own rows. */
 export function rowAttention(q: Tensor, k: Tensor, v: Tensor, positions: Tensor, starts: Tensor, attrs: AttentionAttrs): Tensor {
   return apply('attention', [q, k, v, positions, starts], { ...attrs })[0];
+}
+
+/** Largest score of each query head over the step's own rows, [N]. */
+export function attentionMax(q: Tensor, k: Tensor, positions: Tensor, starts: Tensor, attrs: AttentionAttrs): Tensor {
+  return apply('attention_max', [q, k, positions, starts], { ...attrs })[0];
 }
 
 /** Attention over paged storage. */

@@ -29,6 +29,8 @@ defineOp<{ width: number }>({
     to.fill(0);
     for (let i = 0; i < from.length; i++) to[Math.floor(i / k) * width + at[i]] += from[i];
   },
+  saves: { inputs: [1] },
+  vjp: (saved, [dy]) => [dy && gather(dy, saved.input(1)), null],
   cost: (inputs, { width }) => elementwiseCost(inputs, [{ shape: [inputs[0].shape[0], width], dtype: 'f32' }], 1),
 });
 

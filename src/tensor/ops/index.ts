@@ -3,7 +3,7 @@
 export { activate, geluTanh, sigmoid, silu } from './activation.js';
 export type { Activation } from './activation.js';
 export { add } from './add.js';
-export { firstVisible, kvAppend, pagedAttention, PAGE_TOKENS, rowAttention, visibleTokens } from './attention.js';
+export { attentionMax, firstVisible, kvAppend, pagedAttention, PAGE_TOKENS, rowAttention, visibleTokens } from './attention.js';
 export type { AttentionAttrs, Mask } from './attention.js';
 export { copyInto } from './copy.js';
 export { crossEntropy } from './cross_entropy.js';
@@ -14,6 +14,8 @@ export { layerNorm } from './layer_norm.js';
 export { linear, matmul } from './linear.js';
 export { mul } from './mul.js';
 export { normalizeSum } from './normalize_sum.js';
+export { adamwUpdate, sumSquares } from './optimizer.js';
+export type { AdamWAttrs } from './optimizer.js';
 export { outer } from './outer.js';
 export { rmsNorm } from './rms_norm.js';
 export { rope } from './rope.js';

@@ -2,8 +2,9 @@
 
 import { elementCount } from '../dtype.js';
 import { defineOp, sameShape, shapeError } from '../op.js';
-import { apply } from '../tensor.js';
+import { apply, fromArray } from '../tensor.js';
 import type { Tensor } from '../tensor.js';
+import { add } from './add.js';
 import { bytesOf } from './cost.js';
 
 defineOp<{ shape: readonly number[] }>({
@@ -19,6 +20,7 @@ defineOp<{ shape: readonly number[] }>({
     for (let i = 0; i < from.length; i++) sums[i % sums.length] += from[i];
     to.set(sums);
   },
+  vjp: ({ inputSpecs: [{ shape }] }, [dy]) => [dy && add(fromArray(dy.device, shape, new Float32Array(elementCount(shape))), dy)],
   cost: (inputs, { shape }) => ({ flops: elementCount(inputs[0].shape), bytesRead: bytesOf(inputs), bytesWritten: elementCount(shape) * 4 }),
 });
 

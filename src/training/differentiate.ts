@@ -1,0 +1,108 @@
+// One forward and backward pass on the device: the loss, the gradient of every trained parameter, and
+// what optimisers ask to see on the way (largest scores per head, how experts are loaded).
+
+import type { Engine } from '../engine/index.js';
+import { observeRouting, parameters } from '../nn/index.js';
+import type { KvCache, Parameter, Routing } from '../nn/index.js';
+import { add, crossEntropy, fromArray, recordTape, scale, scope, takeRows } from '../tensor/index.js';
+import type { Tensor } from '../tensor/index.js';
+import { balanceLoss, expertLoads } from './balance.js';
+import { RowStep } from './row_step.js';
+
+export type Sequences = readonly (readonly number[])[];
+
+export interface DifferentiateOptions {
+  /** Coefficient of the load-balancing loss; 0 or absent: none. */
+  readonly balance?: number;
+  /** Whether to record each attention's largest score per head. */
+  readonly scores?: boolean;
+  /** Whether to count how often each expert of a biased router was chosen. */
+  readonly loads?: boolean;
+}
+
+/** All tensors belong to whoever asked: `release` each, or let `disposePass` do it. */
+export interface Pass {
+  /** Mean next-token cross-entropy, [1]. */
+  readonly loss: Tensor;
+  /** Load-balancing loss before its coefficient, [1]; undefined without routers or coefficient. */
+  readonly balance?: Tensor;
+  /** Null where the loss does not reach the parameter. */
+  readonly gradients: ReadonlyMap<Parameter, Tensor | null>;
+  /** Largest score of each query head [N]. */
+  readonly scores: ReadonlyMap<KvCache, Tensor>;
+  /** Times each expert was chosen [E], by the bias that balances them. */
+  readonly loads: ReadonlyMap<Parameter, Tensor>;
+}
+
+/** The parameters that gradients move: all but those that rules move. */
+export function trained({ decoder }: Engine): Parameter[] {
+  const wanted = parameters(decoder).filter((parameter) => !parameter.frozen);
+  const half = wanted.find(({ tensor }) => tensor.dtype !== 'f32');
+  if (half) throw new TypeError(`${half.path} is ${half.tensor.dtype}: load the model with weights: 'f32' to differentiate it`);
+  return wanted;
+}
+
+/** Throws unless every sequence has at least two tokens of the vocabulary. */
+export function checkSequences({ runner }: Engine, sequences: Sequences): void {
+  for (const sequence of sequences) runner.checkTokens(sequence);
+  if (sequences.length === 0 || sequences.some((s) => s.length < 2)) throw new RangeError('training needs sequences of at least two tokens');
+}
+
+/** Runs the model on sequences and back. Nothing waits here: results are read later. */
+export function differentiate(engine: Engine, sequences: Sequences, { balance = 0, scores, loads }: DifferentiateOptions = {}): Pass {
+  checkSequences(engine, sequences);
+  const { device, decoder } = engine;
+  const wanted = trained(engine);
+  const pass = scope(() => {
+    const largest = scores ? new Map<KvCache, Tensor>() : undefined;
+    const step = new RowStep(device, sequences, largest);
+    const { rows, targets } = predictions(sequences);
+    const ints = (values: number[]) => fromArray(device, [values.length], Int32Array.from(values));
+    const routings: Routing[] = [];
+    const { result, tape } = recordTape(() => {
+      const logits = routed(balance > 0 || loads === true, routings, () => decoder(step));
+      const loss = crossEntropy(takeRows(logits, ints(rows)), ints(targets));
+      const uneven = balance > 0 && routings.length > 0 ? balanceLoss(routings) : undefined;
+      // While the tape keeps what the routers chose: going back lets go of it.
+      const counts = loads ? routings.flatMap((routing) => (routing.bias ? [[routing.bias, expertLoads(routing)] as const] : [])) : [];
+      return { loss, uneven, counts, total: uneven ? add(loss, scale(uneven, balance)) : loss };
+    });
+    const seed = fromArray(device, [1], Float32Array.of(1));
+    const gradients = tape.backward([result.total], [seed], wanted.map(({ tensor }) => tensor));
+    return {
+      loss: result.loss, balance: result.uneven, gradients: new Map(wanted.map((parameter, i) => [parameter, gradients[i]])),
+      scores: largest ?? new Map<KvCache, Tensor>(), loads: new Map(result.counts),
+    };
+  });
+  for (const tensor of tensorsOf(pass)) tensor.retain();
+  return pass;
+}
+
+/** Lets go of everything a pass holds. */
+export function disposePass(pass: Pass): void {
+  for (const tensor of tensorsOf(pass)) tensor.release();
+}
+
+function tensorsOf({ loss, balance, gradients, scores, loads }: Pass): Tensor[] {
+  return [loss, balance, ...gradients.values(), ...scores.values(), ...loads.values()].filter((t): t is Tensor => t !== null && t !== undefined);
+}
+
+function routed<T>(wanted: boolean, routings: Routing[], body: () => T): T {
+  return wanted ? observeRouting((routing) => routings.push(routing), body) : body();
+}
+
+/** How many tokens a batch predicts. */
+export function predictedTokens(sequences: Sequences): number {
+  return sequences.reduce((sum, { length }) => sum + length - 1, 0);
+}
+
+/** Rows of the packed logits that predict a token, and the tokens they predict. */
+function predictions(sequences: Sequences): { rows: number[]; targets: number[] } {
+  const [rows, targets]: number[][] = [[], []];
+  let start = 0;
+  for (const sequence of sequences) {
+    for (let i = 0; i + 1 < sequence.length; i++) { rows.push(start + i); targets.push(sequence[i + 1]); }
+    start += sequence.length;
+  }
+  return { rows, targets };
+}

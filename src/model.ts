@@ -21,7 +21,10 @@ export interface LoadOptions {
   /** How cached keys and values are kept: 'f32' (default), or rounded to 'f16' in half the memory. */
   readonly kv?: KvFormat;
   readonly threads?: number;
-  /** Bytes that the weights may take; more is refused before any is read. */
+  /**
+   * Bytes that weights, cache and activations may take. Where they need more, experts and then whole
+   * layers are streamed from the disk (wasm backend); what cannot work is refused at once.
+   */
   readonly memory?: number;
   /** Hub branch, tag or commit. */
   readonly revision?: string;
@@ -46,6 +49,7 @@ export async function loadModel(source: CheckpointSource, options: LoadOptions =
   const onWarning = options.onWarning ?? ((message: string) => console.warn(message));
   const directory = await resolveSource(source, { signal, revision, onWarning, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'download' })) });
   const checkpoint = await openCheckpoint(directory, { signal });
+  let streams = false;
   try {
     const files = textFiles(directory);
     const tokenizer = await tokenizerFromFiles(files);
@@ -56,9 +60,10 @@ export async function loadModel(source: CheckpointSource, options: LoadOptions =
       ...options, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'load' })),
       onWarning,
     });
-    return new Model(engine, checkpoint.name, checkpoint.config, checkpoint.generationConfig, tokenizer, floats);
+    streams = engine.residency?.kind === 'streamed';
+    return new Model(engine, checkpoint.name, checkpoint.config, checkpoint.generationConfig, tokenizer, floats, streams ? () => checkpoint.close() : undefined);
   } finally {
-    await checkpoint.close();
+    if (!streams) await checkpoint.close();
   }
 }
 
@@ -74,6 +79,8 @@ export class Model {
     readonly tokenizer: Tokenizer | undefined,
     /** Keys of the config's files whose numbers are spelled as floats: `save` keeps them so. Without files: those read as such. */
     private readonly floatKeys?: ReadonlySet<string>,
+    /** Closes the files that weights are streamed from. */
+    private readonly closeFiles?: () => Promise<void>,
   ) {}
 
   get family(): string { return this.engine.family.name; }
@@ -170,6 +177,7 @@ export class Model {
   async dispose(): Promise<void> {
     await this.engine.runner.idle();
     this.engine.dispose();
+    await this.closeFiles?.();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -55,7 +55,7 @@ export function registerRun(program: Command, io: Io): void {
     .addOption(new Option('--weights <format>', 'keep weights as they are stored, or requantise them while loading').choices(WEIGHTS).default('stored'))
     .addOption(new Option('--kv <format>', 'keep keys and values as they are, or rounded in half the memory').choices(kvFormats).default('f32'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
-    .option('--memory <size>', 'refuse weights that take more than this, such as 8GB', memorySize)
+    .option('--memory <size>', 'most memory to take, such as 8GB: experts, then layers are streamed from the disk', memorySize)
     .option('--context <tokens>', "longest context (default: the model's own)", contextLength)
     .option('--revision <name>', 'hub branch, tag or commit')
     .option('--chat', "put the prompt through the model's chat template")

@@ -6,9 +6,11 @@ import { buildModel } from '../models/index.js';
 import type { Family } from '../models/index.js';
 import { observe, parameters } from '../nn/index.js';
 import type { Decoder } from '../nn/index.js';
-import { byteLength, Device, PAGE_TOKENS, scope } from '../tensor/index.js';
+import { Device, PAGE_TOKENS, scope } from '../tensor/index.js';
 import type { Backend, Tensor } from '../tensor/index.js';
 import type { KvFormat } from './kv-format.js';
+import { planResidency } from './residency.js';
+import type { Residency } from './residency.js';
 import { Runner } from './runner.js';
 import { StepBlock } from './step.js';
 import { bindConstants, bindWeights, planBinding } from './weights.js';
@@ -21,7 +23,11 @@ export interface EngineOptions extends BindOptions {
   readonly replay?: boolean;
   /** How cached keys and values are kept: 'f32' (default), or rounded to 'f16' in half the memory. */
   readonly kv?: KvFormat;
-  /** Bytes that the weights may take; more is refused before any is read. */
+  /**
+   * Bytes that weights, cache and activations may take. Where they need more, experts and then whole
+   * layers stay on the disk and are fetched on use (wasm backend); what cannot work is refused before
+   * any weight is read.
+   */
   readonly memory?: number;
 }
 
@@ -34,9 +40,14 @@ export class Engine {
     private readonly owned: readonly Tensor[], readonly skipped: readonly string[],
     /** Config keys that hold numbers with a fraction. */
     readonly floatKeys: ReadonlySet<string>,
+    /** What is in memory and what is streamed; undefined for weights that the caller made. */
+    readonly residency?: Residency,
   ) {}
 
-  /** Binds a checkpoint's weights. The backend is the engine's from here on, also on failure. */
+  /**
+   * Binds a checkpoint's weights. The backend is the engine's from here on, also on failure. While
+   * weights are streamed (`residency`), the checkpoint must stay open.
+   */
   static async open(checkpoint: Checkpoint, backend: Backend, options: EngineOptions = {}): Promise<Engine> {
     const device = new Device(backend);
     try {
@@ -44,11 +55,12 @@ export class Engine {
       const context = contextLength(decoder, options);
       const scaleBlock = options.scaleBlock ?? fp8Block(checkpoint.config);
       const binding = { ...options, scaleBlock };
-      checkMemory(decoder, checkpoint, binding, backend);
+      const plan = planBinding(decoder, checkpoint.tensors, binding, backend);
       // Before the weights: it tells whether the backend can keep the cache.
       const runner = new Runner(device, decoder, context, options.replay, options.kv);
-      const { tensors, skipped } = await bindWeights(decoder, checkpoint.tensors, device, binding);
-      return new Engine(family, decoder, device, runner, tensors, skipped, hf.floats);
+      const residency = planResidency(decoder, plan.targets, backend, checkpoint.name, { ...options, contextLength: options.contextLength && context });
+      const { tensors, skipped } = await bindWeights(decoder, plan, device, binding, residency.streaming);
+      return new Engine(family, decoder, device, runner, tensors, skipped, hf.floats, residency);
     } catch (error) {
       backend.dispose();
       throw error;
@@ -108,13 +120,6 @@ function unused(seen: ReadonlyMap<string, unknown>, path: string): string {
   let key = path;
   for (let n = 2; seen.has(key); n++) key = `${path}#${n}`;
   return key;
-}
-
-function checkMemory(decoder: Decoder, { name, tensors }: Checkpoint, options: EngineOptions, backend: Backend): void {
-  if (options.memory === undefined) return;
-  const bytes = planBinding(decoder, tensors, options, backend).targets.reduce((sum, { spec }) => sum + byteLength(spec), 0);
-  const gigabytes = (n: number) => `${(n / 1e9).toFixed(n < 1e8 ? 3 : 1)} GB`;
-  if (bytes > options.memory) throw new RangeError(`the weights of ${name} take ${gigabytes(bytes)}, more than the ${gigabytes(options.memory)} allowed; smaller weights (q8_0, q4_0) or a smaller model would fit`);
 }
 
 function contextLength(decoder: Decoder, { contextLength: wanted }: EngineOptions): number {

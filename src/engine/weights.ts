@@ -10,8 +10,8 @@ import type { EncodedType } from '../checkpoint/encode.js';
 import type { StoredTensor } from '../checkpoint/index.js';
 import { constants, parameters } from '../nn/index.js';
 import type { Decoder, Parameter, Piece } from '../nn/index.js';
-import { byteLength, elementBytes, elementCount, empty, fitsBlocks, fromArray, isBlockType, scaleOffset } from '../tensor/index.js';
-import type { Backend, Device, DType, Spec, Tensor } from '../tensor/index.js';
+import { byteLength, elementBytes, elementCount, empty, fitsBlocks, fromArray, isBlockType, scaleOffset, streamed } from '../tensor/index.js';
+import type { Backend, Device, DType, Spec, StreamedBuffer, Tensor } from '../tensor/index.js';
 import { sameShape } from '../tensor/op.js';
 import { checkpointPieces, findPrefixes } from './names.js';
 
@@ -35,7 +35,7 @@ export class WeightsError extends Error {
 }
 
 /** One parameter to be filled: where each stored tensor goes. */
-interface Target {
+export interface Target {
   readonly parameter: Parameter;
   readonly spec: Spec;
   readonly pieces: readonly BoundPiece[];
@@ -62,8 +62,13 @@ const STORED_DTYPES: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16',
 /** What a format is asked of: the backend that will compute. Undefined: one that has every kernel. */
 type Kernels = Pick<Backend, 'name' | 'supports'> | undefined;
 
+export interface BindingPlan { readonly targets: readonly Target[]; readonly skipped: string[] }
+
+/** Parameters that stay where they are stored, and memory for what is fetched of them. */
+export interface StreamingPlan { readonly targets: readonly Target[]; readonly cacheBytes: number }
+
 /** What loading would bind, without reading any weights: targets, and names that nothing uses. */
-export function planBinding(decoder: Decoder, tensors: ReadonlyMap<string, StoredTensor>, options: BindOptions = {}, kernels?: Kernels): { targets: Target[]; skipped: string[] } {
+export function planBinding(decoder: Decoder, tensors: ReadonlyMap<string, StoredTensor>, options: BindOptions = {}, kernels?: Kernels): BindingPlan {
   const prefixes = findPrefixes(decoder, tensors);
   const used = new Set<string>();
   const targets = parameters(decoder).map((parameter) => {
@@ -143,21 +148,29 @@ function plainSpec(parameter: Parameter, dtype: DType, pieces: readonly BoundPie
   return spec;
 }
 
-/** Reads every weight into buffers of `device` and binds them. On any failure nothing stays allocated. */
-export async function bindWeights(decoder: Decoder, stored: ReadonlyMap<string, StoredTensor>, device: Device, options: BindOptions = {}): Promise<Binding> {
-  const { targets, skipped } = planBinding(decoder, stored, options, device.backend);
+/**
+ * Reads every weight into buffers of `device` and binds them, but for those that are to be streamed.
+ * On any failure nothing stays allocated.
+ */
+export async function bindWeights(decoder: Decoder, { targets, skipped }: BindingPlan, device: Device, options: BindOptions = {}, streaming?: StreamingPlan): Promise<Binding> {
   for (const warning of replacements(targets, device.backend.name)) options.onWarning?.(warning);
-  const bytes = targets.reduce((sum, { spec }) => sum + byteLength(spec), 0);
+  const away = new Set(streaming?.targets);
+  const held = targets.filter((target) => !away.has(target));
+  const bytes = held.reduce((sum, { spec }) => sum + byteLength(spec), streaming?.cacheBytes ?? 0);
   await device.backend.reserve(bytes);
   const owned: Tensor[] = [];
   try {
     const homes = new Map<Target, Tensor>();
-    for (const target of targets) {
+    for (const target of held) {
       const home = empty(device, target.spec).retain();
       owned.push(home);
       homes.set(target, home);
     }
-    await fill(targets, homes, options);
+    if (streaming) {
+      const tensors = streamed(device, streaming.targets.map((target) => streamedBuffer(target, options)), streaming.cacheBytes);
+      tensors.forEach((tensor, i) => { owned.push(tensor.retain()); homes.set(streaming.targets[i], tensor); });
+    }
+    await fill(held, homes, options);
     for (const [target, home] of homes) target.parameter.bind(home);
     owned.push(...bindConstants(decoder, device));
     return { tensors: owned, skipped };
@@ -199,12 +212,58 @@ async function fill(targets: readonly Target[], homes: ReadonlyMap<Target, Tenso
     for await (const matrix of matrices(stored, places[0].bound, options.scaleBlock)) {
       options.signal?.throwIfAborted();
       finite &&= !hasNonFinite(matrix.dtype, matrix.bytes) && !matrix.scales?.values.some((s) => !Number.isFinite(s));
-      for (const { target, bound } of places) place(matrix, bound, target.spec, homes.get(target)!);
+      for (const { target, bound } of places) {
+        const { device: { backend }, storage } = homes.get(target)!;
+        place(matrix, bound, target.spec, bound.start, (offset, bytes) => backend.write(storage.id, offset, bytes));
+      }
       loaded += matrix.storedBytes;
       options.onProgress?.({ loaded, total, tensor: stored.name });
     }
     if (!finite) options.onWarning?.(`tensor '${stored.name}' in ${stored.file} holds NaN or infinite numbers`);
   }
+}
+
+/** One stored matrix, and where in its part it begins. */
+interface PartPiece { readonly bound: BoundPiece; readonly matrix: number; readonly start: number }
+
+/** What each part of a parameter (a matrix, or each of a stack) is made of; undefined where stored matrices straddle parts. */
+export function partsOf({ spec: { shape }, pieces }: Target): readonly (readonly PartPiece[])[] | undefined {
+  if (shape.length < 2 || shape.length > 3) return undefined;
+  const size = elementCount(shape.slice(-2));
+  const parts: PartPiece[][] = Array.from({ length: elementCount(shape) / size }, () => []);
+  for (const bound of pieces) {
+    const piece = pieceShape(bound.piece);
+    const each = elementCount(piece.slice(-2));
+    for (let matrix = 0; matrix < elementCount(piece) / each; matrix++) {
+      const first = bound.start + matrix * each;
+      const part = Math.floor(first / size);
+      if (first + each > (part + 1) * size) return undefined;
+      parts[part].push({ bound, matrix, start: first - part * size });
+    }
+  }
+  return parts;
+}
+
+/** A parameter as something to be fetched. What a damaged file holds is found out then. */
+function streamedBuffer(target: Target, { scaleBlock, signal }: BindOptions): StreamedBuffer {
+  const { parameter: { path }, spec } = target;
+  const parts = partsOf(target)!;
+  const part: Spec = { ...spec, shape: spec.shape.slice(-2) };
+  signal?.throwIfAborted();
+  return {
+    name: path, spec, group: layerOf(path),
+    async read(index, bytes) {
+      await Promise.all(parts[index].map(async ({ bound, matrix, start }) => {
+        const before = matrix * elementCount(bound.stored.shape.slice(-2)) / (bound.stored.shape.at(-1) ?? 1);
+        for await (const rows of matrices(bound.stored, bound, scaleBlock, matrix)) place({ ...rows, firstRow: rows.firstRow - before }, bound, part, start, (offset, piece) => bytes.set(piece, offset));
+      }));
+    },
+  };
+}
+
+/** The layer that a parameter belongs to: `layers.3`; empty for those of the frame. */
+export function layerOf(path: string): string {
+  return /^layers\.\d+/.exec(path)?.[0] ?? '';
 }
 
 /** Some rows of one matrix (the last two axes) of a stored tensor. */
@@ -220,10 +279,10 @@ interface Matrix {
   readonly scales?: { readonly values: Float32Array; readonly rows: number; readonly columns: number; readonly block: readonly [number, number] };
 }
 
-/** Large tables are streamed in chunks of rows; what is transposed or has FP8 scales comes a matrix at a time. */
+/** Large tables are read in chunks of rows; what is transposed or has FP8 scales comes a matrix at a time. `only`: one matrix. */
 const CHUNK_BYTES = 64 * 2 ** 20;
 
-async function* matrices(stored: StoredTensor, { piece, scales }: BoundPiece, block?: readonly [number, number]): AsyncGenerator<Matrix> {
+async function* matrices(stored: StoredTensor, { piece, scales }: BoundPiece, block?: readonly [number, number], only?: number): AsyncGenerator<Matrix> {
   const columns = stored.shape.at(-1) ?? 1;
   const matrixRows = stored.shape.length > 1 ? stored.shape.at(-2)! : 1;
   const allRows = elementCount(stored.shape) / columns;
@@ -232,8 +291,9 @@ async function* matrices(stored: StoredTensor, { piece, scales }: BoundPiece, bl
   const whole = piece.transposed || scaleTable;
   // A block format may have to become float32, which is up to 16 times as much.
   const step = whole ? matrixRows : Math.max(1, Math.floor(CHUNK_BYTES / Math.max(rowBytes, isBlockFormat(stored.dtype) ? 4 * columns : 0)));
-  for (let firstRow = 0; firstRow < allRows; firstRow += step) {
-    const rows = Math.min(step, allRows - firstRow);
+  const [begin, end] = only === undefined ? [0, allRows] : [only * matrixRows, (only + 1) * matrixRows];
+  for (let firstRow = begin; firstRow < end; firstRow += step) {
+    const rows = Math.min(step, end - firstRow);
     const bytes = await stored.readRange(firstRow * rowBytes, rows * rowBytes);
     const kept = stored.dtype in STORED_DTYPES;
     yield { bytes: kept ? bytes : bytesOf(dequantize(stored.dtype, bytes)), dtype: kept ? stored.dtype : 'F32', storedBytes: bytes.byteLength, rows, columns, firstRow, scales: scaleTable };
@@ -246,20 +306,19 @@ async function readScales(stored: StoredTensor, rows: number, columns: number, b
   return { values: toFloat32(stored.dtype, await stored.read()), rows: expected[0], columns: expected[1], block };
 }
 
-/** Writes rows of a stored tensor to their place in a parameter, in the parameter's own type. */
-function place(matrix: Matrix, { piece, start }: BoundPiece, spec: Spec, home: Tensor): void {
-  const { backend } = home.device;
+/** Writes rows of a stored tensor to their place in a tensor of `spec`, in which the piece's first element has the index `start`. */
+function place(matrix: Matrix, { piece }: BoundPiece, spec: Spec, start: number, write: (offset: number, bytes: Uint8Array) => void): void {
   const asStored = STORED_DTYPES[matrix.dtype] === spec.dtype && Boolean(matrix.scales) === Boolean(spec.scaleBlock);
   const columns = piece.columns?.[1] ?? matrix.columns;
   const element = start + matrix.firstRow * columns;
   const source = asStored ? matrix.bytes : bytesOf(floats(matrix));
   const arranged = arrange(source, source.byteLength / (matrix.rows * matrix.columns), matrix, piece);
   const out = asStored || spec.dtype === 'f32' ? arranged : encodeFloat32(spec.dtype as EncodedType, new Float32Array(arranged.buffer, arranged.byteOffset, arranged.byteLength / 4));
-  backend.write(home.storage.id, elementBytes({ shape: [element], dtype: spec.dtype }), out);
+  write(elementBytes({ shape: [element], dtype: spec.dtype }), out);
   if (asStored && matrix.scales) {
     const { values } = matrix.scales;
     const index = element / (matrix.rows * columns);
-    backend.write(home.storage.id, scaleOffset(spec) + index * values.byteLength, bytesOf(values));
+    write(scaleOffset(spec) + index * values.byteLength, bytesOf(values));
   }
 }
 

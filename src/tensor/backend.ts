@@ -34,8 +34,25 @@ export interface Plan {
   dispose(): void;
 }
 
+/** A matrix, or a stack of them, whose contents lie elsewhere (on a disk) and are fetched when calls need them. */
+export interface StreamedBuffer {
+  /** For error messages. */
+  readonly name: string;
+  /** Two axes: one part. Three: a part for each entry of the first, with scales of its own. */
+  readonly spec: Spec;
+  /** Buffers that are used one right after the other (a layer's) share a group, and are fetched together. */
+  readonly group: string;
+  /** Fills `target` with the bytes of one part. Calls overlap in time. */
+  read(part: number, target: Uint8Array): Promise<void>;
+}
+
+/** What fetching amounted to since the beginning: parts found, fetched while waited for, fetched ahead. */
+export interface StreamCounts { readonly hits: number; readonly misses: number; readonly ahead: number; readonly bytesRead: number }
+
 export interface Backend {
   readonly name: string;
+  /** Most bytes that it can hold; undefined: no limit of its own. */
+  readonly capacity?: number;
   /** How many threads compute, where the backend has some. */
   readonly threads?: number;
   /** Whether `op` has a kernel here; false makes the caller use `compose`, or fail by name. */
@@ -43,6 +60,13 @@ export interface Backend {
   /** Announces how many bytes weights and KV will take; rejects with figures if they cannot fit. */
   reserve(bytes: number): Promise<void>;
   alloc(bytes: number): BufferId;
+  /**
+   * Buffers that matrix products may read and nobody writes, with about `cacheBytes` of memory for
+   * parts of them. Once per backend. Absent where nothing can be streamed.
+   */
+  allocStreamed?(buffers: readonly StreamedBuffer[], cacheBytes: number): BufferId[];
+  /** Undefined before `allocStreamed`. */
+  readonly streamCounts?: StreamCounts;
   free(buffer: BufferId): void;
   write(buffer: BufferId, offset: number, bytes: Uint8Array): void;
   append(call: Call): void;

@@ -1,7 +1,8 @@
 // A device is a backend plus what the eager front end must remember about it: live bytes, and
 // whether calls are being captured (to become a plan) instead of run.
 
-import type { Backend, BufferId, Call } from './backend.js';
+import type { Backend, BufferId, Call, StreamedBuffer } from './backend.js';
+import { byteLength } from './dtype.js';
 
 /** Calls captured instead of run, with the buffers made meanwhile. */
 export interface Capture {
@@ -25,6 +26,14 @@ export class Device {
     this.bytes += bytes;
     this.capturing?.made.add(id);
     return id;
+  }
+
+  /** Buffers whose contents are fetched on use; see Backend. They count as live in full. */
+  stream(buffers: readonly StreamedBuffer[], cacheBytes: number): BufferId[] {
+    if (!this.backend.allocStreamed) throw new Error(`the ${this.backend.name} backend holds all weights in memory`);
+    const ids = this.backend.allocStreamed(buffers, cacheBytes);
+    for (const { spec } of buffers) this.bytes += byteLength(spec);
+    return ids;
   }
 
   free(buffer: BufferId, bytes: number): void {

@@ -1,6 +1,6 @@
 // The tensor core: element types, tensors and scopes, ops, the tape, and the backend interface.
 
-export type { Attrs, Backend, BufferId, Call, Operand, Plan } from './backend.js';
+export type { Attrs, Backend, BufferId, Call, Operand, Plan, StreamCounts, StreamedBuffer } from './backend.js';
 export { Device } from './device.js';
 export type { Capture } from './device.js';
 export * from './dtype.js';
@@ -10,5 +10,5 @@ export type { Cost, CostContext, Op } from './op.js';
 export * from './ops/index.js';
 export { currentPath, withPath } from './path.js';
 export { recordTape, Tape } from './tape.js';
-export { apply, empty, fromArray, fromBytes, reshape, scope, Tensor } from './tensor.js';
+export { apply, empty, fromArray, fromBytes, reshape, scope, streamed, Tensor } from './tensor.js';
 export { checkBytes, decodeRow, View } from './view.js';

@@ -4,7 +4,7 @@
 // call. Ownership is counted on the buffer, not on the tensor, so a reshaped view never frees
 // what it shows. Whatever has no owner dies with the innermost `scope`.
 
-import type { Attrs } from './backend.js';
+import type { Attrs, StreamedBuffer } from './backend.js';
 import { byteLength, elementCount } from './dtype.js';
 import type { Spec } from './dtype.js';
 import type { Device } from './device.js';
@@ -15,10 +15,7 @@ import { activeTape, withoutTape } from './tape-state.js';
 export class Storage {
   owners = 0;
   freed = false;
-  readonly id: number;
-
-  constructor(readonly device: Device, readonly bytes: number) {
-    this.id = device.alloc(bytes);
+  constructor(readonly device: Device, readonly bytes: number, readonly id: number = device.alloc(bytes)) {
     scopes.at(-1)?.add(this);
   }
 
@@ -105,6 +102,11 @@ function collect(value: unknown, into: Set<Storage>): void {
 /** A tensor with undefined contents. */
 export function empty(device: Device, spec: Spec): Tensor {
   return new Tensor(spec, new Storage(device, byteLength(spec)));
+}
+
+/** Tensors whose contents are fetched when matrix products read them. */
+export function streamed(device: Device, buffers: readonly StreamedBuffer[], cacheBytes: number): Tensor[] {
+  return device.stream(buffers, cacheBytes).map((id, i) => new Tensor(buffers[i].spec, new Storage(device, byteLength(buffers[i].spec), id)));
 }
 
 /** A tensor with the given bytes (exactly `byteLength(spec)` of them). */

@@ -76,7 +76,7 @@ describe('memory is refused', () => {
   const load = (path: string) => loadModel(path, { backend: 'wasm', threads: 2 });
 
   it('for weights that 32-bit addresses do not reach', async () => {
-    expect(await reason(load(await sparseModel({ ...wide, vocab_size: 150_000, hidden_size: 8192 })))).toMatch(cannot);
+    expect(await reason(load(await sparseModel({ ...wide, vocab_size: 150_000, hidden_size: 8192 })))).toMatch(/the weights of .* take 5\.\d GB, with cache and workspace more than the 4\.3 GB that the wasm backend can hold, and so is what remains when layers are streamed/);
   });
 
   it('while loading', async () => {

@@ -1,14 +1,15 @@
 // The wasm backend: keeps the ordered stream of calls, writes and frees, hands it on in batches,
 // and knows which buffers there are.
 
-import type { Attrs, Backend, BufferId, Call, Operand, Plan, Spec } from '../../tensor/index.js';
+import type { Attrs, Backend, BufferId, Call, Operand, Plan, Spec, StreamCounts, StreamedBuffer } from '../../tensor/index.js';
 import { byteLength, getOp } from '../../tensor/index.js';
 import { back, Batch, giveBack } from './batch.js';
 import type { Entry } from './batch.js';
 import { runReference } from './definition.js';
-import type { Heap } from './heap.js';
+import { Heap } from './heap.js';
 import { lowerings } from './lower/index.js';
 import { samePacking } from './matrix-layout.js';
+import { PartCache, readStreamed } from './part-cache.js';
 import { layoutsOf, RecordedPlan } from './plan.js';
 import type { Layouts } from './plan.js';
 import { settleCall } from './poison.js';
@@ -16,6 +17,7 @@ import type { Executor } from './pool.js';
 import { REPEAT_LIMIT } from './schedule.js';
 import { Stream } from './stream.js';
 import type { Job } from './stream.js';
+import { Streaming } from './streaming.js';
 import type { Slot, SlotCall } from './task.js';
 
 /** A batch is closed when its calls write this much: their buffers can then be used again. */
@@ -26,8 +28,10 @@ export interface WasmPlan extends Plan { readonly barriers: number; readonly job
 
 export class WasmBackend implements Backend {
   readonly name = 'wasm';
+  readonly capacity = Heap.capacity;
   private readonly slots = new Map<BufferId, Slot>();
   private readonly stream: Stream;
+  private streaming: Streaming | undefined;
   private pending: Entry[] = [];
   private pendingBytes = 0;
   private nextId = 1;
@@ -55,6 +59,20 @@ export class WasmBackend implements Backend {
     return id;
   }
 
+  allocStreamed(buffers: readonly StreamedBuffer[], cacheBytes: number): BufferId[] {
+    if (this.streaming) throw new Error('the wasm backend streams already');
+    const cache = new PartCache(this.heap, buffers, cacheBytes);
+    this.streaming = new Streaming(cache, this.heap, this.stream.threads);
+    this.stream.need(this.streaming.scratch, 0);
+    return cache.matrices.map((streamed) => {
+      const id = this.nextId++;
+      this.slots.set(id, { bytes: byteLength(streamed.source.spec), packed: streamed.packing, streamed });
+      return id;
+    });
+  }
+
+  get streamCounts(): StreamCounts | undefined { return this.streaming?.cache.counts; }
+
   free(buffer: BufferId): void {
     const slot = this.slot(buffer);
     this.slots.delete(buffer);
@@ -65,6 +83,7 @@ export class WasmBackend implements Backend {
   write(buffer: BufferId, offset: number, bytes: Uint8Array): void {
     const slot = this.slot(buffer);
     if (offset + bytes.byteLength > slot.bytes) throw new RangeError(`write of ${bytes.byteLength} bytes at ${offset} exceeds a buffer of ${slot.bytes}`);
+    if (slot.streamed) throw new Error(`${slot.streamed.source.name} is streamed and cannot be written to`);
     this.settleLayouts(new Map([[slot, undefined]]));
     if (this.idle) {
       back(slot, this.heap);
@@ -88,11 +107,12 @@ export class WasmBackend implements Backend {
     const entries = this.pending;
     this.pending = [];
     this.pendingBytes = 0;
-    this.stream.push(new Batch(entries, this.heap, this.stream).job());
+    this.stream.push(new Batch(entries, this.heap, this.stream, this.streaming).job());
   }
 
   async read(buffer: BufferId, offset: number, byteCount: number): Promise<Uint8Array> {
     const slot = this.slot(buffer);
+    if (slot.streamed) return readStreamed(slot.streamed, offset, byteCount);
     this.flush();
     if (!slot.packed) return this.fetch(slot, offset, byteCount);
     const plain: Slot = { bytes: slot.bytes };
@@ -142,7 +162,7 @@ export class WasmBackend implements Backend {
   /** The plan of calls; where there is no memory for it, what they would have written goes with it. */
   private recorded(calls: readonly SlotCall[], temporaries: ReadonlySet<BufferId>, layouts: Layouts): RecordedPlan {
     try {
-      return new RecordedPlan(calls, new Set([...temporaries].map((id) => this.slot(id))), layouts, this.heap, this.stream, this.repeatLimit);
+      return new RecordedPlan(calls, new Set([...temporaries].map((id) => this.slot(id))), layouts, this.heap, this.stream, this.repeatLimit, this.streaming);
     } catch (error) {
       for (const id of temporaries) this.slots.delete(id);
       throw error;
@@ -167,6 +187,8 @@ export class WasmBackend implements Backend {
 
   /** Takes its turn in the stream as a job without records: what was appended before is done then. */
   private runDefinition(call: SlotCall): void {
+    const streamed = call.inputs.find(({ slot }) => slot.streamed)?.slot.streamed;
+    if (streamed) throw new Error(`${call.call.op} cannot use ${streamed.source.name}, which is streamed`);
     this.settleLayouts(new Map([...call.inputs, ...call.outputs].map(({ slot }) => [slot, undefined])));
     this.flush();
     // Memory is taken in the stream's order, like a batch's: by the time of `done`, later frees have been seen.

@@ -11,6 +11,8 @@ import { brokenError, callError, reasonOf, settleCall } from './poison.js';
 import { encode } from './records.js';
 import { schedule } from './schedule.js';
 import type { Job, Outcome, Stream } from './stream.js';
+import { Fences } from './streaming.js';
+import type { Streaming } from './streaming.js';
 import type { Packing, Slot, SlotCall, Task } from './task.js';
 
 export type Entry =
@@ -23,7 +25,7 @@ export type Entry =
 
 /** Gives a buffer its memory when it is first needed. */
 export function back(slot: Slot, heap: Heap): void {
-  slot.address ??= heap.take(slot.bytes, 'stream');
+  if (!slot.streamed) slot.address ??= heap.take(slot.bytes, 'stream');
 }
 
 /** Takes a buffer's memory back. Its address stays: queued records may still name it. */
@@ -41,7 +43,7 @@ export class Batch {
   private readonly rearranged = new Set<Slot>();
   private readonly context: LowerContext;
 
-  constructor(private readonly entries: readonly Entry[], private readonly heap: Heap, private readonly stream: Stream) {
+  constructor(private readonly entries: readonly Entry[], private readonly heap: Heap, private readonly stream: Stream, private readonly streaming?: Streaming) {
     this.context = { threads: stream.threads, ropeTables: new Map(), temporary: (bytes) => this.temporary(bytes) };
   }
 
@@ -70,7 +72,8 @@ export class Batch {
     const bytes = this.tasks.length * RECORD_BYTES;
     const records = this.heap.take(bytes, 'now');
     encode(placed, this.heap.words.subarray(records / 4, (records + bytes) / 4), new Map());
-    return { records, count: this.tasks.length, done: (outcome) => { this.heap.give(records, bytes); this.settle(outcome); } };
+    const fences = Fences.of(this.tasks, records, this.heap, this.streaming);
+    return { records, count: this.tasks.length, fences, done: (outcome) => { this.heap.give(records, bytes); this.settle(outcome); } };
   }
 
   private temporary(bytes: number): Slot {
@@ -148,5 +151,8 @@ export class Batch {
 export function lowerCall(call: SlotCall, context: LowerContext): Task[] {
   const lowering = lowerings.get(call.call.op);
   if (!lowering) throw callError(call.call, 'the op has no kernel');
-  return lowering.lower(call, context);
+  const tasks = lowering.lower(call, context);
+  const streamed = call.inputs.find(({ slot }) => slot.streamed)?.slot.streamed;
+  if (streamed && !tasks.some(({ streams }) => streams)) throw callError(call.call, `${streamed.source.name} is streamed, and only matrix products read what is`);
+  return tasks;
 }

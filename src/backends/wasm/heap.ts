@@ -25,6 +25,9 @@ export class Heap {
     this.now.give(align(base), memory.buffer.byteLength);
   }
 
+  /** Most bytes that a memory can have. */
+  static readonly capacity = MOST_PAGES * PAGE;
+
   static memory(shared: boolean): WebAssembly.Memory {
     return new WebAssembly.Memory({ initial: LEAST_GROWTH / PAGE, maximum: MOST_PAGES, shared });
   }
@@ -69,13 +72,12 @@ export class Heap {
 
   private grow(size: number): void {
     const before = this.memory.buffer.byteLength;
-    const limit = MOST_PAGES * PAGE;
     const needed = Math.ceil(size / PAGE);
     const wanted = Math.min(Math.max(needed, LEAST_GROWTH / PAGE), Math.max(needed, MOST_PAGES - before / PAGE));
     try {
       this.memory.grow(wanted);
     } catch (error) {
-      throw new RangeError(`wasm: ${mebibytes(size)} MiB more cannot be had: ${mebibytes(before)} MiB are in use and a model may take ${mebibytes(limit)} MiB`, { cause: error });
+      throw new RangeError(`wasm: ${mebibytes(size)} MiB more cannot be had: ${mebibytes(before)} MiB are in use and a model may take ${mebibytes(Heap.capacity)} MiB`, { cause: error });
     }
     this.now.give(before, this.memory.buffer.byteLength);
   }

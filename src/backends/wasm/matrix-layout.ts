@@ -17,7 +17,8 @@ export function wishOf({ call, inputs }: SlotCall): Wish | undefined {
   const matrix = lowerings.get(call.op)?.matrix;
   if (!matrix) return undefined;
   const { slot, spec } = inputs[matrix.input];
-  if (!isBlockType(spec.dtype)) return undefined;
+  // What is fetched is packed on its way.
+  if (!isBlockType(spec.dtype) || slot.streamed) return undefined;
   return { slot, packing: { dtype: spec.dtype, rows: spec.shape.at(-2) ?? 1, columns: spec.shape.at(-1)! }, pack: matrix.as === 'packed' };
 }
 
@@ -38,6 +39,13 @@ export function unpackInto(from: Slot, packing: Packing, to: Slot): Task[] {
   const bytes: Spec = { shape: [from.bytes], dtype: 'f8_e4m3' };
   // Rows behind the last group of four are not interleaved: copied with everything else.
   return [copyTask({ slot: from, spec: bytes }, { slot: to, spec: bytes }, from.bytes), permutation(Kernel.unpack, from, to, packing)];
+}
+
+/** Packs a matrix that lies at `address`. */
+export function packTask(packing: Packing, address: number): Task {
+  const { values, bytes } = BLOCKS[packing.dtype];
+  const slot: Slot = { bytes: (packing.rows * packing.columns / values) * bytes, address };
+  return permutation(Kernel.pack, slot, slot, packing);
 }
 
 function permutation(kernel: Kernel, from: Slot, to: Slot, { dtype, rows, columns }: Packing): Task {

@@ -14,6 +14,8 @@ import { encode } from './records.js';
 import { schedule } from './schedule.js';
 import type { Schedule } from './schedule.js';
 import type { Job, Outcome, Stream } from './stream.js';
+import { Fences } from './streaming.js';
+import type { Streaming } from './streaming.js';
 import type { Packing, Slot, SlotCall, Task } from './task.js';
 
 /** How a plan's records expect each matrix of a block format to lie. */
@@ -35,14 +37,17 @@ export class RecordedPlan {
   private readonly owners: number[] = [];
   private readonly records: Slot;
   private readonly arena: Slot;
+  private readonly fences: Fences | undefined;
 
   /** `layouts` hold by now. `temporaries` are written by the calls and read by nobody else. */
   constructor(
     private readonly calls: readonly SlotCall[], private readonly temporaries: Set<Slot>, readonly layouts: Layouts,
-    private readonly heap: Heap, stream: Stream, repeatLimit: number,
+    private readonly heap: Heap, stream: Stream, repeatLimit: number, streaming?: Streaming,
   ) {
     this.lower({ threads: stream.threads, ropeTables: new Map(), temporary: (bytes) => this.temporary(bytes) });
-    const placed = schedule(this.tasks, { threads: stream.threads, temporary: (slot) => temporaries.has(slot), repeatLimit });
+    // What a fence reads must lie where this thread finds it, not in each thread's own memory.
+    const watched = new Set(this.tasks.map(({ streams }) => streams?.indices?.slot));
+    const placed = schedule(this.tasks, { threads: stream.threads, temporary: (slot) => temporaries.has(slot) && !watched.has(slot), repeatLimit });
     this.barriers = placed.barriers;
     const own = pack(this.intervals(placed, (slot) => placed.own.has(slot), (index) => index));
     let segment = 0;
@@ -55,6 +60,7 @@ export class RecordedPlan {
       for (const [slot, offset] of shared.offsets) slot.address = this.arena.address! + offset;
       this.records.address = heap.take(this.records.bytes, 'now');
       encode(placed, this.words, own.offsets);
+    this.fences = Fences.of(this.tasks, this.records.address!, heap, streaming);
       stream.need(Math.max(0, ...this.tasks.map(({ scratch = 0 }) => scratch)), own.total);
     } catch (error) {
       this.dispose();
@@ -63,7 +69,7 @@ export class RecordedPlan {
   }
 
   get job(): Job {
-    return { records: this.records.address!, count: this.tasks.length, done: (outcome) => this.settle(outcome) };
+    return { records: this.records.address!, count: this.tasks.length, fences: this.fences, done: (outcome) => this.settle(outcome) };
   }
 
   dispose(): void {

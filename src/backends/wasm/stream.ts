@@ -5,6 +5,7 @@ import { CONTROL_ABORT, CONTROL_ARRIVED, CONTROL_BYTES, CONTROL_FAILED, CONTROL_
 import type { Heap } from './heap.js';
 import { reasonOf } from './poison.js';
 import type { Executor } from './pool.js';
+import type { Fences } from './streaming.js';
 
 /** A record that failed: its index in the job, and why. */
 export interface RecordFailure { readonly index: number; readonly reason: string }
@@ -19,16 +20,21 @@ export interface Job {
   /** Address and number of records; 0 records: nothing to run, only to settle. */
   readonly records: number;
   readonly count: number;
+  /** Where it must wait for matrices that are not in memory. */
+  readonly fences?: Fences;
   /** Runs right after the job, before any later one. */
   done(outcome: Outcome): void;
 }
+
+/** Every thread's working memory, end to end: `scratch` bytes, then `arena` bytes for buffers of its own. */
+interface Region { readonly address: number; readonly bytes: number; readonly scratch: number; readonly arena: number }
 
 export class Stream {
   private readonly queue: Job[] = [];
   private running = false;
   private disposed = false;
   private readonly control: number;
-  private region = { address: 0, bytes: 0, scratch: 0, arena: 0 };
+  private region: Region = { address: 0, bytes: 0, scratch: 0, arena: 0 };
 
   constructor(private readonly heap: Heap, private readonly executor: Executor, private readonly onIdle: () => void) {
     this.control = heap.take(CONTROL_BYTES, 'now');
@@ -66,15 +72,57 @@ export class Stream {
     this.onIdle();
   }
 
-  private async runOne({ records, count }: Job): Promise<Outcome> {
+  private async runOne({ records, count, fences }: Job): Promise<Outcome> {
     if (this.disposed) return broken('the backend was disposed');
     if (count === 0) return { failures: [] };
-    const { address: scratch, scratch: arena, arena: own } = this.region;
+    // Threads' own buffers stay where they are to the end of the job.
+    const { region } = this;
+    if (!fences) return this.runPart(region, records, 0, count);
+    try {
+      return await this.runFenced(region, records, count, fences);
+    } finally {
+      fences.leave();
+    }
+  }
+
+  /** From fence to fence; a record that needs more than fits runs several times. */
+  private async runFenced(region: Region, records: number, count: number, fences: Fences): Promise<Outcome> {
+    const failures: RecordFailure[] = [];
+    const part = async (from: number, to: number): Promise<Outcome | undefined> => {
+      if (to === from) return undefined;
+      const outcome = await this.runPart(region, records, from, to);
+      failures.push(...outcome.failures);
+      return outcome.broken && outcome;
+    };
+    const extra = async (address: number, n: number): Promise<void> => {
+      const outcome = await this.runPart(region, address, 0, n);
+      if (outcome.broken) throw new Error(outcome.broken.reason);
+    };
+    for (let from = 0; from < count;) {
+      const at = fences.next(from) ?? count;
+      const stopped = await part(from, at);
+      if (stopped) return stopped;
+      from = at;
+      if (at === count) break;
+      try {
+        if (!(await fences.enter(at, extra))) continue;
+      } catch (error) {
+        return { failures: [], broken: { index: at, reason: reasonOf(error) } };
+      }
+      const lost = await part(at, at + 1);
+      if (lost) return lost;
+    }
+    return { failures };
+  }
+
+  private async runPart({ address: scratch, scratch: arena, arena: own }: Region, list: number, from: number, to: number): Promise<Outcome> {
+    if (this.disposed) return broken('the backend was disposed');
+    const [records, count] = [list + from * RECORD_BYTES, to - from];
     try {
       const trap = await this.executor.run({ records, count, control: this.control, scratch, stride: arena + own, arena });
       if (this.disposed) return broken('the backend was disposed');
-      if (!trap) return { failures: this.failures(records, count) };
-      const index = this.heap.words[this.word(CONTROL_PROGRESS + trap.thread)];
+      if (!trap) return { failures: this.failures(records, count).map(({ index, reason }) => ({ index: from + index, reason })) };
+      const index = from + this.heap.words[this.word(CONTROL_PROGRESS + trap.thread)];
       // A plan's records run again: what failed beside the trap must not be reported then.
       this.failures(records, count);
       for (const word of [CONTROL_ARRIVED, CONTROL_SLEEPERS, CONTROL_ABORT, CONTROL_FAILED]) this.heap.words[this.word(word)] = 0;

@@ -3,6 +3,7 @@
 
 import type { BlockType, Call, Spec } from '../../tensor/index.js';
 import type { Kernel } from './abi.js';
+import type { StreamedMatrix } from './part-cache.js';
 
 /** A buffer: how large, where (once it is needed), and how its bytes are arranged. */
 export interface Slot {
@@ -10,6 +11,8 @@ export interface Slot {
   address?: number;
   /** A matrix of a block format whose rows were interleaved by four (kernels/blocks.ts): what it is. */
   packed?: Packing;
+  /** Its contents lie elsewhere: it never has an address of its own. */
+  readonly streamed?: StreamedMatrix;
   poison?: Error;
 }
 
@@ -52,6 +55,8 @@ export interface Task {
   readonly work: number;
   /** Bytes of working memory that a thread needs. */
   readonly scratch?: number;
+  /** A matrix that must be fetched first, which operand it is, and the chosen parts of a stack. */
+  readonly streams?: { readonly matrix: StreamedMatrix; readonly pointer: number; readonly indices?: { readonly slot: Slot; readonly count: number } };
 }
 
 // How an operand follows a task's division.

@@ -56,9 +56,12 @@ function addBias(y: usize, bias: usize, lo: i32, hi: i32): void {
   for (let o = <usize>lo << 2; o < <usize>hi << 2; o += 4) store<f32>(y + o, load<f32>(y + o) + load<f32>(bias + o));
 }
 
-/** Number 9: experts; 10: choices of a token; 11: whether each choice has a row of its own. */
+/**
+ * Number 9: experts; 10: choices of a token; 11: whether each choice has a row of its own. Operand 4:
+ * none, or where each expert's matrix lies; one that is nowhere is left to another run of the record.
+ */
 export function expertLinear(): void {
-  const x = pointer(0), indices = pointer(2), y = pointer(3), choices = int(0) * int(10);
+  const x = pointer(0), indices = pointer(2), y = pointer(3), table = pointer(4), choices = int(0) * int(10);
   matrix(pointer(1));
   const lo = unitLo * int(4), hi = min(unitHi * int(4), outputs);
   for (let c = 0; c < choices; c++) {
@@ -68,7 +71,9 @@ export function expertLinear(): void {
     memory.fill(y + (<usize>(c * outputs + lo) << 2), 0, <usize>(hi - lo) << 2);
   }
   for (let expert = 0; expert < int(9); expert++) {
-    firstRow = expert * outputs;
+    if (table) weights = <usize>load<u32>(table + (<usize>expert << 2));
+    else firstRow = expert * outputs;
+    if (table && !weights) continue;
     let count = 0;
     for (let c = 0; c < choices; c++) {
       if (load<i32>(indices + (<usize>c << 2)) != expert) continue;

@@ -4,7 +4,7 @@ import { elementCount, isBlockType, scaleOffset } from '../../../tensor/index.js
 import type { BlockType, Spec } from '../../../tensor/index.js';
 import { DECODED_BYTES, Format, Kernel, PACKED, PANEL_ROWS, PANEL_TABLES } from '../abi.js';
 import { byBoth, whole, written } from '../task.js';
-import type { Ref } from '../task.js';
+import type { Ref, Task, TaskOperand } from '../task.js';
 import type { Lowering } from './index.js';
 
 const FORMATS = { f32: Format.f32, f16: Format.f16, bf16: Format.bf16, f8_e4m3: Format.f8, q8_0: Format.q8, q4_0: Format.q4, q4_k: Format.q4k, q6_k: Format.q6k } as const;
@@ -14,6 +14,13 @@ export function formatOf({ slot, spec }: Ref): { format: Format; scales: [number
   if (spec.dtype === 'i32') throw new TypeError('a matrix of i32 is no weight');
   const format = FORMATS[spec.dtype] + (slot.packed ? PACKED : 0);
   return { format, scales: spec.scaleBlock ? [scaleOffset(spec), ...spec.scaleBlock] : [0, 0, 0] };
+}
+
+/** How a record names its matrix: where it lies, or which one is to be fetched first. */
+function weight(ref: Ref, pointer: number): { operand: TaskOperand; spec: Spec; format: Format; scales: [number, number, number]; streams: Task['streams'] } {
+  const { streamed } = ref.slot;
+  if (!streamed) return { operand: whole(ref), spec: ref.spec, ...formatOf(ref), streams: undefined };
+  return { operand: whole(undefined), spec: streamed.part, ...formatOf({ ...ref, spec: streamed.part }), streams: { matrix: streamed, pointer } };
 }
 
 /** A block format as it is stored. */
@@ -37,10 +44,10 @@ const linear: Lowering = {
   lower({ inputs: [x, w, b], outputs: [y] }) {
     const [O, I] = w.spec.shape;
     const T = elementCount(x.spec.shape) / I;
-    const { format, scales } = formatOf(w);
+    const { operand, format, scales, streams } = weight(w, 1);
     return [{
-      kernel: Kernel.linear, rows: 1, columns: O, grain: 4, widthAt: [4, 1], work: T * O * I, scratch: panelBytes(w.spec, I, T),
-      operands: [whole(x), whole(w), written(byBoth(y, T, O)), whole(b)],
+      kernel: Kernel.linear, rows: 1, columns: O, grain: 4, widthAt: [4, 1], work: T * O * I, scratch: panelBytes(w.spec, I, T), streams,
+      operands: [whole(x), operand, written(byBoth(y, T, O)), whole(b)],
       numbers: [T, I, O, format, 0, ...scales, O],
     }];
   },
@@ -52,10 +59,12 @@ const expertLinear: Lowering = {
   lower({ inputs: [x, w, indices], outputs: [y] }) {
     const [E, O, I] = w.spec.shape;
     const [T, k] = indices.spec.shape;
-    const { format, scales } = formatOf(w);
+    const { operand, format, scales, streams } = weight(w, 1);
+    const table = streams && whole({ slot: { bytes: 4 * E, address: streams.matrix.table }, spec: { shape: [E], dtype: 'i32' } });
     return [{
       kernel: Kernel.expert_linear, rows: 1, columns: O, grain: 4, widthAt: [4, 1], work: T * k * O * I, scratch: panelBytes(w.spec, I, T * k),
-      operands: [whole(x), whole(w), whole(indices), written(byBoth(y, T * k, O))],
+      streams: streams && { ...streams, indices: { slot: indices.slot, count: T * k } },
+      operands: [whole(x), operand, whole(indices), written(byBoth(y, T * k, O)), ...(table ? [table] : [])],
       numbers: [T, I, O, format, 0, ...scales, O, E, k, Number(x.spec.shape.length === 3)],
     }];
   },
@@ -69,10 +78,10 @@ const headLinear: Lowering = {
     const [T, N, inputs] = x.spec.shape;
     const outputs = y.spec.shape[2];
     const [matrixRows, columns] = w.spec.shape;
-    const { format, scales } = formatOf(w);
+    const { operand, format, scales, streams } = weight(w, 1);
     return [{
-      kernel: Kernel.head_linear, rows: 1, columns: N * outputs, grain: outputs, units: N, widthAt: [12, outputs], work: T * N * rows * columns, scratch: columns * 4,
-      operands: [byBoth(x, T, N * inputs), whole(w), written(byBoth(y, T, N * outputs))],
+      kernel: Kernel.head_linear, rows: 1, columns: N * outputs, grain: outputs, units: N, widthAt: [12, outputs], work: T * N * rows * columns, scratch: columns * 4, streams,
+      operands: [byBoth(x, T, N * inputs), operand, written(byBoth(y, T, N * outputs))],
       numbers: [T, N, columns, matrixRows / N, start, rows, Number(transposed), format, ...scales, matrixRows, 0],
     }];
   },

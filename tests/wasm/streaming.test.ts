@@ -1,0 +1,150 @@
+// Models whose weights do not all fit: experts and layers fetched from the files on use, with as little
+// memory as the planner lets through. The same bits as with everything in memory, and faults while
+// fetching are errors in one line.
+
+import { copyFile, mkdtemp, readdir, rm, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { openCheckpoint, resolveSource } from '../../src/checkpoint/index.js';
+import { planBinding } from '../../src/engine/index.js';
+import { planResidency, WORKSPACE_BYTES } from '../../src/engine/residency.js';
+import type { Residency } from '../../src/engine/residency.js';
+import { loadModel } from '../../src/index.js';
+import type { LoadOptions, Model } from '../../src/index.js';
+import { buildModel } from '../../src/models/index.js';
+import { buildWasm, cacheFolder } from '../../scripts/build-wasm.mjs';
+import { modelDirectory, titled } from '../support.js';
+
+beforeAll(() => buildWasm(cacheFolder));
+
+const PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46];
+const EXPERTS = ['qwen3_moe', 'deepseek_v3', 'deepseek_v3_fp8', 'llama4', 'deepseek_v2_lite', 'kimi_k2'];
+const DENSE = ['llama3', 'gpt2', 'gemma3', 'smollm3'];
+const streaming = { name: 'wasm', allocStreamed: () => [] };
+
+/** Least memory for which `accepts` a plan. */
+async function leastMemory(name: string, accepts: (residency: Residency) => boolean, { weights }: LoadOptions = {}): Promise<number> {
+  const checkpoint = await openCheckpoint(await resolveSource(modelDirectory(name)!));
+  try {
+    const { decoder } = buildModel(checkpoint.config);
+    const block = (checkpoint.config.quantization_config as { weight_block_size?: [number, number] } | undefined)?.weight_block_size;
+    const { targets } = planBinding(decoder, checkpoint.tensors, { weights, scaleBlock: block });
+    let [low, high] = [WORKSPACE_BYTES, WORKSPACE_BYTES + 1e9];
+    while (high - low > 64) {
+      const middle = Math.floor((low + high) / 2);
+      try {
+        if (accepts(planResidency(decoder, targets, streaming, name, { memory: middle, contextLength: 64 }))) high = middle;
+        else low = middle;
+      } catch {
+        low = middle;
+      }
+    }
+    return high;
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+interface Seen { readonly logits: Float32Array; readonly tokens: number[] }
+
+async function seenOf(model: Model): Promise<Seen> {
+  const { data: logits } = await model.logits(PROMPT);
+  const tokens: number[] = [];
+  for await (const { token } of model.generate(PROMPT, { maxTokens: 12, temperature: 0, ignoreEos: true })) tokens.push(token);
+  return { logits, tokens };
+}
+
+const load = (name: string, options: LoadOptions): Promise<Model> => loadModel(modelDirectory(name)!, { backend: 'wasm', threads: 2, contextLength: 64, ...options });
+const sameBits = (a: Float32Array, b: Float32Array): boolean => Buffer.compare(new Uint8Array(a.buffer), new Uint8Array(b.buffer)) === 0;
+
+async function expectSame(name: string, accepts: (residency: Residency) => boolean, options: LoadOptions = {}): Promise<void> {
+  const resident = await load(name, options);
+  expect(resident.engine.residency?.kind).toBe('resident');
+  const expected = await seenOf(resident);
+  await resident.dispose();
+  const memory = await leastMemory(name, accepts, options);
+  for (const threads of [1, 2]) {
+    const model = await load(name, { ...options, threads, memory });
+    expect(model.engine.residency?.kind).toBe('streamed');
+    const { logits, tokens } = await seenOf(model);
+    expect(sameBits(logits, expected.logits)).toBe(true);
+    expect(tokens).toEqual(expected.tokens);
+    const counts = model.engine.device.backend.streamCounts!;
+    expect(counts.misses + counts.ahead).toBeGreaterThan(0);
+    await model.dispose();
+    expect(model.engine.device.liveBytes).toBe(0);
+  }
+}
+
+describe('experts that are fetched', () => {
+  for (const name of EXPERTS) {
+    it.skipIf(!modelDirectory(name))(`give the same bits: ${titled(name)}`, () => expectSame(name, ({ layers }) => layers === undefined));
+    it.skipIf(!modelDirectory(name))(`with layers too, as little memory as works: ${titled(name)}`, () => expectSame(name, () => true));
+  }
+
+  it('in a block format, packed on their way', () => expectSame('qwen3_moe', ({ layers }) => layers === undefined, { weights: 'q8_0' }));
+
+  it('are kept as long as there is room', async () => {
+    const least = await leastMemory('qwen3_moe', () => true);
+    const missed: number[] = [];
+    for (const more of [0, 20_000, 200_000]) {
+      const model = await load('qwen3_moe', { memory: least + more });
+      await seenOf(model);
+      missed.push(model.engine.device.backend.streamCounts?.misses ?? 0);
+      await model.dispose();
+    }
+    expect(missed[1]).toBeLessThan(missed[0]);
+    expect(missed[2]).toBeLessThan(missed[1]);
+  });
+});
+
+describe('layers that are fetched', () => {
+  for (const name of DENSE) it.skipIf(!modelDirectory(name))(`give the same bits: ${titled(name)}`, () => expectSame(name, () => true));
+  it('are read ahead', async () => {
+    const model = await load('llama3', { memory: await leastMemory('llama3', () => true) });
+    await seenOf(model);
+    const { misses, ahead } = model.engine.device.backend.streamCounts!;
+    expect(ahead).toBeGreaterThan(misses);
+    await model.dispose();
+  });
+});
+
+describe('what cannot work', () => {
+  it('is refused with the least that would do, and that does', async () => {
+    const refused = await load('qwen3_moe', { memory: WORKSPACE_BYTES }).then(() => '', (error: Error) => error.message);
+    const [, gigabytes] = /^the weights of .* take .* GB, with cache and workspace more than the 0\.3 GB allowed; the least that would do is ([\d.]+) GB, with layers/.exec(refused) ?? [];
+    const model = await load('qwen3_moe', { memory: Number(gigabytes) * 1e9 });
+    expect((await model.logits(PROMPT)).shape[0]).toBe(PROMPT.length);
+    await model.dispose();
+  });
+
+  it('a backend that cannot stream says so', async () => {
+    await expect(load('qwen3_moe', { backend: 'reference', memory: WORKSPACE_BYTES })).rejects.toThrow(/or the wasm backend, which streams from the disk$/);
+  });
+
+  it('a file that is cut short while it is used: one line, and the next model loads', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lamella-'));
+    try {
+      const from = modelDirectory('qwen3_moe')!;
+      for (const file of await readdir(from)) await copyFile(join(from, file), join(folder, file));
+      const model = await loadModel(folder, { backend: 'wasm', threads: 2, contextLength: 64, memory: await leastMemory('qwen3_moe', () => true) });
+      await truncate(join(folder, 'model.safetensors'), 20_000);
+      await expect(model.logits(PROMPT)).rejects.toThrow(/failed on wasm: .* could not be read: .*model\.safetensors ends at byte/);
+      await model.dispose();
+      const next = await load('qwen3_moe', {});
+      expect((await next.logits(PROMPT)).shape[0]).toBe(PROMPT.length);
+      await next.dispose();
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('writing to what is streamed', async () => {
+    const model = await load('llama3', { memory: await leastMemory('llama3', () => true) });
+    const { backend } = model.engine.device;
+    const weight = model.engine.residency!.streaming!.targets[0].parameter.tensor;
+    expect(() => backend.write(weight.storage.id, 0, new Uint8Array(4))).toThrow(/is streamed and cannot be written to/);
+    await model.dispose();
+  });
+});

@@ -18,7 +18,7 @@ export interface LoadOptions {
   readonly weights?: WeightFormat;
   /** Longest context to allow, in tokens; the model's own by default. */
   readonly contextLength?: number;
-  /** How cached keys and values are kept: 'f32' (default), or rounded to 'f16' in half the memory. */
+  /** How cached keys and values are kept: 'f32' (default), or rounded to 'f16' or 'q8_0' in half or a quarter of the memory. */
   readonly kv?: KvFormat;
   readonly threads?: number;
   /**

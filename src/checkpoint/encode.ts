@@ -1,8 +1,8 @@
 // Float32 numbers as stored bytes: what requantising while loading, and saving, write.
-// q8_0 follows ggml: per 32 numbers of a row one f16 scale, max |x| / 127, and rounded int8; q4_0 is in
-// `gguf/quantise.ts`.
+// q8_0 is in `tensor/quantise.ts`, q4_0 in `gguf/quantise.ts`.
 
-import { bf16Bits, f16Bits, Q8_0_BLOCK, Q8_0_BYTES } from '../tensor/dtype.js';
+import { bf16Bits, f16Bits, Q8_0_BLOCK } from '../tensor/dtype.js';
+import { quantiseQ8 } from '../tensor/quantise.js';
 import { CheckpointError } from './error.js';
 import { quantiseQ4 } from './gguf/quantise.js';
 
@@ -14,7 +14,9 @@ export function encodeFloat32(type: EncodedType, values: Float32Array): Uint8Arr
     case 'f32': return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice();
     case 'f16': return halves(values, f16Bits, f16OfOrdinary);
     case 'bf16': return halves(values, bf16Bits, bf16OfOrdinary);
-    case 'q8_0': return quantiseQ8(values);
+    case 'q8_0':
+      if (values.length % Q8_0_BLOCK !== 0) throw new CheckpointError(`q8_0 takes blocks of ${Q8_0_BLOCK} numbers, got ${values.length}`);
+      return quantiseQ8(values);
     case 'q4_0': return quantiseQ4(values);
     default: return type satisfies never;
   }
@@ -43,26 +45,4 @@ function f16OfOrdinary(bits: number): number {
 
 function bf16OfOrdinary(bits: number): number {
   return (bits & 0x7f800000) === 0x7f800000 ? -1 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
-}
-
-function quantiseQ8(values: Float32Array): Uint8Array {
-  if (values.length % Q8_0_BLOCK !== 0) throw new CheckpointError(`q8_0 takes blocks of ${Q8_0_BLOCK} numbers, got ${values.length}`);
-  const out = new Uint8Array((values.length / Q8_0_BLOCK) * Q8_0_BYTES);
-  for (let b = 0, at = 0; b < values.length; b += Q8_0_BLOCK, at += Q8_0_BYTES) {
-    let largest = 0;
-    for (let i = b; i < b + Q8_0_BLOCK; i++) {
-      const size = Math.abs(values[i]);
-      if (size > largest) largest = size;
-    }
-    const scale = Math.fround(largest / 127);
-    const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
-    const half = f16Bits(scale);
-    out[at] = half & 255;
-    out[at + 1] = half >> 8;
-    for (let i = 0; i < Q8_0_BLOCK; i++) {
-      const x = Math.fround(values[b + i] * inverse);
-      out[at + 2 + i] = (x < 0 ? x - 0.5 : x + 0.5) | 0; // cut off: halves away from zero, as roundf
-    }
-  }
-  return out;
 }

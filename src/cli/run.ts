@@ -53,7 +53,7 @@ export function registerRun(program: Command, io: Io): void {
     .option('--ignore-eos', "go on past the model's end-of-turn tokens")
     .addOption(new Option('--backend <name>', 'what computes').choices(['auto', ...backendNames]).default('auto'))
     .addOption(new Option('--weights <format>', 'keep weights as they are stored, or requantise them while loading').choices(WEIGHTS).default('stored'))
-    .addOption(new Option('--kv <format>', 'keep keys and values as they are, or rounded in half the memory').choices(kvFormats).default('f32'))
+    .addOption(new Option('--kv <format>', 'keep keys and values as they are, or rounded in half or a quarter of the memory').choices(kvFormats).default('f32'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
     .option('--memory <size>', 'most memory to take, such as 8GB: experts, then layers are streamed from the disk', memorySize)
     .option('--context <tokens>', "longest context (default: the model's own)", contextLength)

@@ -21,7 +21,7 @@ export interface EngineOptions extends BindOptions {
   readonly contextLength?: number;
   /** False runs every step anew instead of replaying recorded ones. */
   readonly replay?: boolean;
-  /** How cached keys and values are kept: 'f32' (default), or rounded to 'f16' in half the memory. */
+  /** How cached keys and values are kept: 'f32' (default), or rounded to 'f16' or 'q8_0' in half or a quarter of the memory. */
   readonly kv?: KvFormat;
   /**
    * Bytes that weights, cache and activations may take. Where they need more, experts and then whole

@@ -86,7 +86,12 @@ const pages: Case[] = [
   ...[[4, 6], [3, 5]].map(([K, H]): Case => ({
     op: 'kv_append', inputs: [half([6, K, 64, H]), edges([5, K, H]), tokens.positions, tokens.slots, table], note: `f16 pages, ${K} x ${H}`, exact: true,
   })),
+  { op: 'kv_append', inputs: [stored({ shape: [6, 3, 64, 64], dtype: 'q8_0' }), edges([5, 3, 64]), tokens.positions, tokens.slots, table], note: 'q8_0 pages', exact: true },
   ...[{}, { window: 70 }].flatMap((attrs): Case[] => [
+    ...[tokens, { positions: consecutive[0], slots: consecutive[1] }].map(({ positions, slots }): Case => ({
+      op: 'paged_attention', note: `q8_0 pages, ${positions.spec.shape[0]} tokens`, attrs: { scale: 0.3, valueDim: 32, ...attrs },
+      inputs: [floats([positions.spec.shape[0], 6, 64]), stored({ shape: [6, 2, 64, 64], dtype: 'q8_0' }, 2), stored({ shape: [6, 2, 64, 32], dtype: 'q8_0' }, 3), positions, slots, table],
+    })),
     { op: 'paged_attention', inputs: [floats([5, 6, 20]), half([6, 2, 64, 20], 2), half([6, 2, 64, 13], 3), tokens.positions, tokens.slots, table], attrs: { scale: 0.3, valueDim: 13, ...attrs }, note: 'f16 pages' },
     { op: 'paged_attention', inputs: [floats([60, 6, 20]), half([6, 2, 64, 20], 2), half([6, 2, 64, 13], 3), ...consecutive, table], attrs: { scale: 0.3, valueDim: 13, ...attrs }, note: 'several tokens, f16 pages' },
   ]),

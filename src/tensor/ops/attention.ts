@@ -5,7 +5,7 @@
 //   attention        keys and values are the step's own rows [T, K, H]: training and the oracle.
 //                    `starts` [T]: the row that holds position 0 of the token's sequence.
 //   paged_attention  they lie in pages [P, K, 64, H] found through `pageTable` [S, entries] and
-//                    the token's sequence `slots` [T]; slot -1 (padding) gives zeros. Pages may be f16.
+//                    the token's sequence `slots` [T]; slot -1 (padding) gives zeros. Pages may be f16 or q8_0.
 //                    What one head reads of a page is one piece of memory.
 //
 // Token at position p sees positions max(0, p - window + 1) ... p with a window, those of its
@@ -13,9 +13,10 @@
 // rounded to their type (to nearest even).
 
 import { elementBytes, elementCount, f16Bits } from '../dtype.js';
-import type { Spec } from '../dtype.js';
+import type { DType, Spec } from '../dtype.js';
 import { defineOp, shapeError } from '../op.js';
 import type { Cost, CostContext } from '../op.js';
+import { quantiseQ8 } from '../quantise.js';
 import { apply } from '../tensor.js';
 import type { Tensor } from '../tensor.js';
 import type { View } from '../view.js';
@@ -92,7 +93,7 @@ function attend(q: View, k: View, v: View, out: View, positions: Int32Array, att
   }
 }
 
-function attentionCost([q, k]: readonly Spec[], attrs: AttentionAttrs, { contextLength }: CostContext): Cost {
+function attentionCost([q, k, v]: readonly Spec[], attrs: AttentionAttrs, { contextLength }: CostContext): Cost {
   const [T, N, H] = q.shape;
   const K = keyHeads(k);
   let [pairs, reach] = [0, 0];
@@ -101,7 +102,7 @@ function attentionCost([q, k]: readonly Spec[], attrs: AttentionAttrs, { context
     pairs += seen;
     reach = Math.max(reach, seen);
   }
-  const bytesPerRow = (k.dtype === 'f32' ? 4 : 2) * K * (H + attrs.valueDim);
+  const bytesPerRow = K * (elementBytes({ shape: [H], dtype: k.dtype }) + (elementBytes({ shape: [v.shape.at(-1) ?? 1], dtype: v.dtype }) * attrs.valueDim) / (v.shape.at(-1) ?? 1));
   return { flops: 2 * pairs * N * (H + attrs.valueDim), bytesRead: elementCount(q.shape) * 4 + reach * bytesPerRow, bytesWritten: T * N * attrs.valueDim * 4 };
 }
 
@@ -203,20 +204,18 @@ defineOp({
     const [store, rows, positions, slots] = inputs;
     const fits = store.shape.length === 4 && store.shape[2] === PAGE_TOKENS && rows.shape.length === 3
       && store.shape[1] === rows.shape[1] && store.shape[3] === rows.shape[2] && positions.shape[0] === rows.shape[0] && slots.shape[0] === rows.shape[0];
-    if (!fits || !['f32', 'f16'].includes(store.dtype)) shapeError('kv_append', inputs, `expected store [P, K, ${PAGE_TOKENS}, H] in f32 or f16 and rows [T, K, H]`);
+    if (!fits || !['f32', 'f16', 'q8_0'].includes(store.dtype)) shapeError('kv_append', inputs, `expected store [P, K, ${PAGE_TOKENS}, H] in f32, f16 or q8_0 and rows [T, K, H]`);
     return [];
   },
   reference([store, rows, positions, slots, pageTable]) {
     const [T, K, H] = rows.spec.shape;
     const [from, at, slot] = [rows.f32, positions.i32, slots.i32];
     const pagedRow = pagedRows(pageTable, K);
-    const { buffer, byteOffset } = store.bytes;
-    const to = store.spec.dtype === 'f32' ? store.f32 : new Uint16Array(buffer, byteOffset, elementCount(store.spec.shape));
-    const stored = (values: Float32Array) => (store.spec.dtype === 'f32' ? values : Uint16Array.from(values, f16Bits));
+    const rowBytes = elementBytes({ shape: [H], dtype: store.spec.dtype });
     for (let t = 0; t < T; t++) {
       if (slot[t] < 0) continue;
       for (let head = 0, row = t * K; head < K; head++, row++) {
-        to.set(stored(from.subarray(row * H, (row + 1) * H)), pagedRow(slot[t], at[t], head) * H);
+        store.bytes.set(storedRow(store.spec.dtype, from.subarray(row * H, (row + 1) * H)), pagedRow(slot[t], at[t], head) * rowBytes);
       }
     }
   },
@@ -224,6 +223,13 @@ defineOp({
     return { flops: 0, bytesRead: elementBytes(rows), bytesWritten: elementBytes({ shape: rows.shape, dtype: store.dtype }) };
   },
 });
+
+/** Bytes of a row as a page store keeps it. */
+function storedRow(dtype: DType, values: Float32Array): Uint8Array {
+  if (dtype === 'q8_0') return quantiseQ8(values);
+  const numbers = dtype === 'f32' ? values : Uint16Array.from(values, f16Bits);
+  return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+}
 
 /** Finds the row of a token and head in a page store; fails loudly where the page was freed or never given. */
 function pagedRows(pageTable: View, heads: number): (slot: number, position: number, head: number) => number {

@@ -97,8 +97,12 @@ function decodeF8(base: usize, row: i32, n: i32, out: usize): void {
 
 function decodeQ8(from: usize, n: i32, out: usize): void {
   for (let b = 0; b < n >> 5; b++, from += 34) {
-    const scale = f16(from);
-    for (let i = 0; i < 32; i++) store<f32>(out + (<usize>(b * 32 + i) << 2), scale * <f32>load<i8>(from + 2 + i));
+    const scale = splat(f16(from));
+    for (let i: usize = 0; i < 32; i += 8, out += 32) {
+      const v = v128.load8x8_s(from + 2 + i);
+      v128.store(out, f32x4.mul(scale, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(v))));
+      v128.store(out, f32x4.mul(scale, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(v))), 16);
+    }
   }
 }
 

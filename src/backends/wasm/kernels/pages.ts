@@ -24,7 +24,7 @@ export function pageOf(list: usize, position: i32, entries: i32, pages: i32): i3
 
 /** Bytes of `n` stored numbers. */
 // @ts-ignore: decorator
-@inline export function storedBytes(format: i32, n: i32): usize { return <usize>n << (format == Format.f32 ? 2 : 1); }
+@inline export function storedBytes(format: i32, n: i32): usize { return format == Format.q8 ? <usize>(n >> 5) * 34 : <usize>n << (format == Format.f32 ? 2 : 1); }
 
 /** A stored row as float32. */
 export function readRow(format: i32, from: usize, n: i32, out: usize): void {
@@ -61,6 +61,27 @@ function storeF16(from: usize, n: i32, out: usize): void {
   for (; i < n; i++) store<u16>(out + (<usize>i << 1), <u16>i32x4.extract_lane(f16Bits4(v128.load32_splat(from + (<usize>i << 2))), 0));
 }
 
+/** `n` float32 as q8_0 blocks, rounded as ggml does: halves away from zero. */
+function storeQ8(from: usize, n: i32, out: usize): void {
+  for (const end = from + (<usize>n << 2); from < end; from += 128, out += 34) {
+    let most = splat(0);
+    for (let i: usize = 0; i < 128; i += 16) most = f32x4.pmax(most, f32x4.abs(v128.load(from + i)));
+    const scale = max<f32>(max<f32>(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)), max<f32>(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3))) / 127;
+    const inverse = splat(scale == 0 ? 0 : 1 / scale);
+    store<u16>(out, <u16>i32x4.extract_lane(f16Bits4(splat(scale)), 0));
+    for (let i: usize = 0; i < 32; i += 8) {
+      const pair = i16x8.narrow_i32x4_s(awayFromZero(f32x4.mul(v128.load(from + (i << 2)), inverse)), awayFromZero(f32x4.mul(v128.load(from + (i << 2), 16), inverse)));
+      v128.store64_lane(out + 2 + i, i8x16.narrow_i16x8_s(pair, pair), 0);
+    }
+  }
+}
+
+/** Rounded to int32, halves away from zero. */
+// @ts-ignore: decorator
+@inline function awayFromZero(v: v128): v128 {
+  return i32x4.trunc_sat_f32x4_s(f32x4.add(v, v128.or(v128.and(v, i32x4.splat(0x80000000)), splat(0.5))));
+}
+
 /** Where a page's rows of one head begin: pages are [64, head width] for each head. */
 // @ts-ignore: decorator
 @inline export function headRows(store: usize, page: i32, heads: i32, head: i32, rowBytes: usize): usize {
@@ -81,7 +102,8 @@ export function kvAppend(): void {
       const to = headRows(kv, page, heads, head, rowBytes) + <usize>(position % PAGE_TOKENS) * rowBytes;
       const from = rows + (<usize>((t * heads + head) * width) << 2);
       if (format == Format.f32) memory.copy(to, from, rowBytes);
-      else storeF16(from, width, to);
+      else if (format == Format.f16) storeF16(from, width, to);
+      else storeQ8(from, width, to);
     }
   }
 }

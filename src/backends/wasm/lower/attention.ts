@@ -1,6 +1,6 @@
 // kv_append and paged_attention: see kernels/pages.ts, attention.ts, attention_tile.ts.
 
-import { elementCount, PAGE_TOKENS } from '../../../tensor/index.js';
+import { elementCount, fitsBlocks, PAGE_TOKENS } from '../../../tensor/index.js';
 import type { DType, Spec } from '../../../tensor/index.js';
 import { Format, HEADS_AT_ONCE, Kernel, PAGE_TOKENS as KERNEL_PAGE, TILE_HEADS, TILE_ROWS } from '../abi.js';
 import { byBoth, byColumns, byRows, float, lastAxis, whole, written } from '../task.js';
@@ -12,8 +12,10 @@ if (PAGE_TOKENS !== KERNEL_PAGE) throw new Error(`kernels were made for pages of
 interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number }
 
 /** What page stores can hold. */
-const FORMATS: Partial<Record<DType, Format>> = { f32: Format.f32, f16: Format.f16 };
+const FORMATS: Partial<Record<DType, Format>> = { f32: Format.f32, f16: Format.f16, q8_0: Format.q8 };
 
+/** Whether pages are of a kind that kernels read and write. */
+const kept = ({ dtype, shape }: Spec) => dtype in FORMATS && fitsBlocks(dtype, shape.at(-1)!);
 const typed = (inputs: readonly Spec[], types: readonly DType[]) => inputs.length === types.length && inputs.every(({ dtype }, i) => dtype === types[i]);
 
 /** A page store [P, K, 64, H], of which a thread touches whole heads. */
@@ -31,7 +33,7 @@ function headUnits(heads: number, keyHeads: number, threads: number): number {
 }
 
 const kvAppend: Lowering = {
-  supports: (inputs) => inputs[0].dtype in FORMATS && typed(inputs, [inputs[0].dtype, 'f32', 'i32', 'i32', 'i32']),
+  supports: (inputs) => kept(inputs[0]) && typed(inputs, [inputs[0].dtype, 'f32', 'i32', 'i32', 'i32']),
   lower({ inputs: [store, rows, positions, slots, table] }) {
     const [T, K, H] = rows.spec.shape;
     const [pages] = store.spec.shape;
@@ -58,7 +60,7 @@ function tileCount(T: number, N: number, K: number): number {
 }
 
 const pagedAttention: Lowering = {
-  supports: (inputs) => inputs[1].dtype in FORMATS && typed(inputs, ['f32', inputs[1].dtype, inputs[1].dtype, 'i32', 'i32', 'i32']),
+  supports: (inputs) => kept(inputs[1]) && kept(inputs[2]) && typed(inputs, ['f32', inputs[1].dtype, inputs[1].dtype, 'i32', 'i32', 'i32']),
   lower({ call, inputs: [q, k, v, positions, slots, table], outputs: [out] }, { threads }) {
     const { scale, valueDim: D, window = 0, chunk = 0 } = call.attrs as unknown as AttentionAttrs;
     const [T, N, H] = q.spec.shape;

@@ -21,6 +21,8 @@ export interface LoadOptions {
   /** How cached keys and values are kept: 'f32' (default), or rounded to 'f16' or 'q8_0' in half or a quarter of the memory. */
   readonly kv?: KvFormat;
   readonly threads?: number;
+  /** Lets the engine of WebAssembly fuse operations, which is experimental and checked first (Node 22 or newer). */
+  readonly revectorize?: boolean;
   /**
    * Bytes that weights, cache and activations may take. Where they need more, experts and then whole
    * layers are streamed from the disk (wasm backend); what cannot work is refused at once.
@@ -55,7 +57,7 @@ export async function loadModel(source: CheckpointSource, options: LoadOptions =
     const tokenizer = await tokenizerFromFiles(files);
     const texts = await Promise.all(['config.json', 'generation_config.json'].map((name) => files.read(name)));
     const floats = texts[0] && new Set(texts.flatMap((bytes) => (bytes ? [...floatKeys(new TextDecoder().decode(bytes))] : [])));
-    const backend = await createBackend(options.backend ?? 'auto', { threads: options.threads });
+    const backend = await createBackend(options.backend ?? 'auto', { threads: options.threads, revectorize: options.revectorize });
     const engine = await Engine.open(checkpoint, backend, {
       ...options, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'load' })),
       onWarning,

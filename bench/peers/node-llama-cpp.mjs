@@ -4,6 +4,7 @@
 //
 //   node bench/peers/node-llama-cpp.mjs FOLDER [--model qwen3-0.6b] [--layers N] [--weights q8_0] [--threads N]
 //                                              [--prompt 512] [--generate 64] [--pairs 5] [--file model.gguf]
+//                                              [--revectorize]
 //
 // FOLDER is where `npm install node-llama-cpp` was run. --file keeps the GGUF file, or uses the one there.
 
@@ -30,8 +31,8 @@ async function start(script, settings) {
 process.on('SIGINT', () => process.exit(130));
 const machine = warnIfBusy(options.threads);
 const prepared = await prepare(options);
-const { folder, threads, prompt, generate } = options;
-const settings = { folder, file: prepared.file, threads, prompt, generate, vocabulary: prepared.vocabulary };
+const { folder, threads, prompt, generate, revectorize } = options;
+const settings = { folder, file: prepared.file, threads, prompt, generate, revectorize, vocabulary: prepared.vocabulary };
 const [ours, theirs] = [await start('ours.mjs', settings), await start('theirs.mjs', settings)];
 const results = await race(ours, theirs, options.pairs);
 report('node-llama-cpp', results, {

@@ -2,14 +2,14 @@
 
 import { fromDist } from './dist.mjs';
 
-const { file, threads, prompt, generate } = JSON.parse(process.argv[2]);
+const { file, threads, prompt, generate, revectorize } = JSON.parse(process.argv[2]);
 const { openCheckpoint, resolveSource } = await fromDist('checkpoint/index.js');
 const { createBackend, Engine } = await fromDist('engine/index.js');
 const { benchmark } = await fromDist('generate/index.js');
 
 const started = performance.now();
 const checkpoint = await openCheckpoint(await resolveSource(file));
-const engine = await Engine.open(checkpoint, await createBackend('wasm', { threads }), { contextLength: prompt + generate + 1 });
+const engine = await Engine.open(checkpoint, await createBackend('wasm', { threads, revectorize }), { contextLength: prompt + generate + 1 });
 await checkpoint.close();
 
 process.on('message', async () => {

@@ -17,7 +17,7 @@ export function readOptions(defaults = {}) {
     allowPositionals: true,
     options: {
       ...Object.fromEntries(Object.entries(usual).map(([name, value]) => [name, { type: 'string', default: value }])),
-      layers: { type: 'string' }, file: { type: 'string' },
+      layers: { type: 'string' }, file: { type: 'string' }, revectorize: { type: 'boolean', default: false },
     },
   });
   const count = (name) => {
@@ -90,4 +90,4 @@ export function report(peer, results, facts) {
 }
 
 /** What of the settings belongs in the result. */
-export const settingsOf = ({ weights, threads, prompt, generate }, { model, layers, file }) => ({ model, layers, weights, fileBytes: statSync(file).size, threads, promptTokens: prompt, generatedTokens: generate });
+export const settingsOf = ({ weights, threads, prompt, generate, revectorize }, { model, layers, file }) => ({ model, layers, weights, revectorize, fileBytes: statSync(file).size, threads, promptTokens: prompt, generatedTokens: generate });

@@ -1,8 +1,7 @@
 // Float32 numbers as stored bytes: what requantising while loading, and saving, write.
-// q8_0 is in `tensor/quantise.ts`, q4_0 in `gguf/quantise.ts`.
+// q8_0 is in `tensor/dtype.ts`, q4_0 in `gguf/quantise.ts`.
 
-import { bf16Bits, f16Bits, Q8_0_BLOCK } from '../tensor/dtype.js';
-import { quantiseQ8 } from '../tensor/quantise.js';
+import { bf16Bits, f16Bits, Q8_0_BLOCK, quantiseQ8 } from '../tensor/dtype.js';
 import { CheckpointError } from './error.js';
 import { quantiseQ4 } from './gguf/quantise.js';
 

@@ -5,6 +5,8 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { backendNames } from '../engine/backends.js';
 import type { BackendName } from '../engine/backends.js';
+import { kvFormats } from '../engine/kv-format.js';
+import type { KvFormat } from '../engine/kv-format.js';
 import type { Engine, SyntheticFormat } from '../engine/index.js';
 import type { BenchmarkResult } from '../generate/index.js';
 import type { WeightFormat } from '../index.js';
@@ -23,6 +25,8 @@ type Weights = (typeof WEIGHTS)[number];
 interface BenchOptions {
   readonly backend: BackendName | 'auto';
   readonly threads?: number;
+  readonly revectorize?: true;
+  readonly kv: KvFormat;
   readonly prompt?: number;
   readonly generate?: number;
   readonly sequences: number;
@@ -65,7 +69,9 @@ export function registerBench(program: Command, io: Io): void {
     .description('measure how fast a model runs here, also without its weights')
     .argument('<model>', 'directory, .gguf file, hub id, web address, name of a published release; synthetic:<release> takes random weights')
     .addOption(new Option('--backend <name>', 'what computes').choices(['auto', ...backendNames]).default('auto'))
+    .addOption(new Option('--kv <format>', 'keep keys and values as they are, or rounded in half or a quarter of the memory').choices(kvFormats).default('f32'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
+    .option('--revectorize', 'let WebAssembly use wider vectors: faster prompts, experimental, checked at start (Node 22 or newer)')
     .option('--prompt <tokens>', 'prompt tokens (default: 512, or what the context has room for)', number({ least: 1, most: 2 ** 24, whole: true }))
     .option('--generate <tokens>', 'tokens decoded after it (default: 64, or a quarter of the context)', number({ least: 1, most: 2 ** 24, whole: true }))
     .option('--sequences <n>', 'sequences decoded together', number({ least: 1, most: 1024, whole: true }), 1)
@@ -165,7 +171,7 @@ const SYNTHETIC = 'synthetic:';
 
 async function open(name: string, options: BenchOptions, io: Io, signal: AbortSignal, show: (text: string) => void): Promise<Opened> {
   const { createBackend } = await import('../engine/index.js');
-  const backend = () => createBackend(options.backend, { threads: options.threads });
+  const backend = () => createBackend(options.backend, { threads: options.threads, revectorize: options.revectorize });
   if (name.startsWith(SYNTHETIC)) return openSynthetic(name.slice(SYNTHETIC.length), options, backend);
   return openCheckpointOf(name, options, backend, io, signal, show);
 }
@@ -180,7 +186,7 @@ async function openCheckpointOf(name: string, options: BenchOptions, backend: ()
     const started = performance.now();
     const engine = await Engine.open({ ...checkpoint, config }, await backend(), {
       // The loader encodes every plain type, bf16 too, though its option does not list it.
-      weights: options.weights as WeightFormat, signal,
+      weights: options.weights as WeightFormat, kv: options.kv, signal,
       onWarning: (message) => warn(io, message),
       onProgress: (p) => show(`loading ${share(p.loaded, p.total)}`),
     });
@@ -203,7 +209,7 @@ async function openSynthetic(name: string, options: BenchOptions, create: () => 
   const { syntheticEngine } = await import('../engine/synthetic.js');
   const format = options.weights === 'stored' ? publishedFormat(new HfConfig(config, release.name).dtype) : options.weights;
   const started = performance.now();
-  const engine = await syntheticEngine(config, await create(), format);
+  const engine = await syntheticEngine(config, await create(), format, { kv: options.kv });
   return { engine, config, model: release.name, synthetic: true, layers, loadMs: performance.now() - started };
 }
 

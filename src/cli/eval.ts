@@ -5,6 +5,8 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { backendNames } from '../engine/backends.js';
 import type { BackendName } from '../engine/backends.js';
+import { kvFormats } from '../engine/kv-format.js';
+import type { KvFormat } from '../engine/kv-format.js';
 import type { Evaluation } from '../generate/index.js';
 import type { Model, Tokenizer, WeightFormat } from '../index.js';
 import { interruptible, share, sourceOf } from './model-command.js';
@@ -25,6 +27,8 @@ interface EvalOptions {
   readonly weights: WeightFormat;
   readonly backend: BackendName | 'auto';
   readonly threads?: number;
+  readonly revectorize?: true;
+  readonly kv: KvFormat;
   readonly revision?: string;
   readonly json?: true;
 }
@@ -50,7 +54,9 @@ export function registerEval(program: Command, io: Io): void {
     .option('--max-tokens <n>', 'predict this many tokens at most (default: the whole text)', number({ least: 1, whole: true }))
     .addOption(new Option('--weights <format>', 'keep weights as they are stored, or requantise them while loading').choices(WEIGHTS).default('stored'))
     .addOption(new Option('--backend <name>', 'what computes').choices(['auto', ...backendNames]).default('auto'))
+    .addOption(new Option('--kv <format>', 'keep keys and values as they are, or rounded in half or a quarter of the memory').choices(kvFormats).default('f32'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
+    .option('--revectorize', 'let WebAssembly use wider vectors: faster prompts, experimental, checked at start (Node 22 or newer)')
     .option('--revision <name>', 'hub branch, tag or commit')
     .option('--json', 'print all figures as JSON')
     .addHelpText('after', `
@@ -88,15 +94,15 @@ async function evaluateModel(name: string, options: EvalOptions, io: Io, signal:
   const progress = meter(io);
   const loaded: Model[] = [];
   try {
-    const open = async (source: string, weights: WeightFormat) => {
+    const open = async (source: string, weights: WeightFormat, kv: KvFormat) => {
       // A branch or commit is one of the model's own.
-      const model = await load(source, weights, source === name ? options : { ...options, revision: undefined }, io, signal, progress.show);
+      const model = await load(source, { weights, kv }, source === name ? options : { ...options, revision: undefined }, io, signal, progress.show);
       loaded.push(model);
       return model;
     };
-    const model = await open(name, options.weights);
+    const model = await open(name, options.weights, options.kv);
     const against = againstWhat(name, options.against);
-    const other = against && await open(against.name, against.weights);
+    const other = against && await open(against.name, against.weights, 'f32');
     const window = options.context ?? Math.min(512, model.contextLength, other?.contextLength ?? Infinity);
     const ids = encodeBoth(model, other, text, options.maxTokens);
     const started = performance.now();
@@ -134,10 +140,10 @@ function againstWhat(model: string, against: string | undefined): { name: string
   return format ? { name: model, weights: format } : { name: against, weights: 'stored' };
 }
 
-async function load(name: string, weights: WeightFormat, options: EvalOptions, io: Io, signal: AbortSignal, show: (text: string) => void): Promise<Model> {
+async function load(name: string, formats: { weights: WeightFormat; kv: KvFormat }, options: EvalOptions, io: Io, signal: AbortSignal, show: (text: string) => void): Promise<Model> {
   const { loadModel } = await import('../index.js');
   return loadModel(await sourceOf(name), {
-    weights, backend: options.backend, threads: options.threads, contextLength: options.context, revision: options.revision, signal,
+    ...formats, backend: options.backend, threads: options.threads, revectorize: options.revectorize, contextLength: options.context, revision: options.revision, signal,
     onWarning: (message) => warn(io, message),
     onProgress: (p) => show(p.phase === 'download' ? `downloading ${p.file}: ${share(p.loaded, p.total)}` : `loading ${name} ${share(p.loaded, p.total)}`),
   });

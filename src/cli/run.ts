@@ -27,6 +27,7 @@ export interface RunOptions {
   readonly weights: WeightFormat;
   readonly kv: KvFormat;
   readonly threads?: number;
+  readonly revectorize?: true;
   readonly memory?: number;
   readonly context?: number;
   readonly revision?: string;
@@ -55,6 +56,7 @@ export function registerRun(program: Command, io: Io): void {
     .addOption(new Option('--weights <format>', 'keep weights as they are stored, or requantise them while loading').choices(WEIGHTS).default('stored'))
     .addOption(new Option('--kv <format>', 'keep keys and values as they are, or rounded in half or a quarter of the memory').choices(kvFormats).default('f32'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
+    .option('--revectorize', 'let WebAssembly use wider vectors: faster prompts, experimental, checked at start (Node 22 or newer)')
     .option('--memory <size>', 'most memory to take, such as 8GB: experts, then layers are streamed from the disk', memorySize)
     .option('--context <tokens>', "longest context (default: the model's own)", contextLength)
     .option('--revision <name>', 'hub branch, tag or commit')
@@ -119,7 +121,7 @@ async function load(name: string, options: RunOptions, io: Io, signal: AbortSign
   const { loadModel } = await import('../index.js');
   const progress = meter(io);
   const loadOptions: LoadOptions = {
-    backend: options.backend, weights: options.weights, kv: options.kv, threads: options.threads, memory: options.memory, contextLength: options.context, revision: options.revision, signal,
+    backend: options.backend, weights: options.weights, kv: options.kv, threads: options.threads, revectorize: options.revectorize, memory: options.memory, contextLength: options.context, revision: options.revision, signal,
     onWarning: (message) => { progress.end(); warn(io, message); },
     onProgress: (p) => progress.show(p.phase === 'download'
       ? `downloading ${p.file}: ${share(p.loaded, p.total)}`

@@ -7,11 +7,13 @@ export type BackendName = 'reference' | 'wasm' | 'webgpu';
 export interface BackendOptions {
   /** Worker threads, where the backend has them. */
   readonly threads?: number;
+  /** Lets the engine of WebAssembly fuse operations, which is experimental and checked first (wasm, Node 22 or newer). */
+  readonly revectorize?: boolean;
 }
 
 const load: Readonly<Record<BackendName, (options: BackendOptions) => Promise<Backend>>> = {
   reference: async () => (await import('../backends/reference/index.js')).createBackend(),
-  wasm: async ({ threads }) => (await import('../backends/wasm/index.js')).createBackend({ threads }),
+  wasm: async ({ threads, revectorize }) => (await import('../backends/wasm/index.js')).createBackend({ threads, revectorize }),
   webgpu: async () => (await import('../backends/webgpu/index.js')).createBackend(),
 };
 
@@ -22,7 +24,7 @@ export const backendNames = Object.keys(load) as readonly BackendName[];
  * no kernels built): `lamella doctor` says why.
  */
 export async function createBackend(name: BackendName | 'auto', options: BackendOptions = {}): Promise<Backend> {
-  if (name === 'auto') return load.wasm(options).catch(() => load.reference(options));
+  if (name === 'auto') return options.revectorize ? load.wasm(options) : load.wasm(options).catch(() => load.reference(options));
   const create = load[name];
   if (!create) throw new Error(`unknown backend '${name}'; known are auto, ${backendNames.join(', ')}`);
   return create(options);

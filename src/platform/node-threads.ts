@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { Thread, Threads } from './threads.js';
 
@@ -27,6 +28,10 @@ export const nodeThreads: Threads = {
       busy: (on) => { if (on) worker.ref(); else worker.unref(); },
       end: () => { ended = true; void worker.terminate(); },
     };
+  },
+  revectorize: Number(process.versions.node.split('.')[0]) < 22 ? undefined : (on) => {
+    setFlagsFromString(on ? '--experimental-wasm-revectorize' : '--no-experimental-wasm-revectorize');
+    setFlagsFromString(on ? '--no-liftoff' : '--liftoff');
   },
   readModule: async (url) => readFile(fileURLToPath(url)).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;

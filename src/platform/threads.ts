@@ -19,6 +19,11 @@ export interface Threads {
    * are defined. `onFailure` hears of a script that threw or a thread that died.
    */
   start(source: string, onMessage: (message: unknown) => void, onFailure: (error: Error) => void): Thread;
+  /**
+   * Lets the engine fuse pairs of 128-bit operations of the WebAssembly that it optimises from now on, and (`true`)
+   * optimise it at first sight. Experimental, for all of the process; undefined where there is no such thing.
+   */
+  readonly revectorize?: (on: boolean) => void;
   /** The bytes of a file that ships with the library; undefined where it is missing. */
   readModule(url: URL): Promise<Uint8Array | undefined>;
 }

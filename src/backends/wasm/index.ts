@@ -5,6 +5,7 @@ import type { Threads } from '../../platform/index.js';
 import { WasmBackend } from './backend.js';
 import { Heap } from './heap.js';
 import { InlineExecutor, poolExecutor, threadCount } from './pool.js';
+import { findFault } from './self-check.js';
 
 export { WasmBackend } from './backend.js';
 
@@ -15,15 +16,33 @@ export interface WasmOptions {
   readonly workers?: boolean;
   /** Whether kernels use relaxed SIMD; where the engine has it by default. */
   readonly relaxedSimd?: boolean;
+  /**
+   * Lets the engine fuse pairs of 128-bit operations, which is experimental: every kernel that gains is
+   * checked against its definition first. Prompts gain a third; Node 22 or newer.
+   */
+  readonly revectorize?: boolean;
   /** Largest op of a recorded step, in multiplications, that every thread does for itself: for measurements. */
   readonly repeatLimit?: number;
 }
 
-export async function createBackend({ threads, workers, relaxedSimd, repeatLimit }: WasmOptions = {}): Promise<WasmBackend> {
+/** Rejects with one line where kernels are missing, or revectorised ones cannot be had or are wrong. */
+export async function createBackend(options: WasmOptions = {}): Promise<WasmBackend> {
   const { threads: host } = await platform();
+  if (!options.revectorize) return create(options, host);
+  if (!host.revectorize) throw new Error('revectorize needs Node 22 or newer');
+  host.revectorize(true);
+  const backend = await create(options, host);
+  const fault = await findFault(backend);
+  if (fault === undefined) return backend;
+  backend.dispose();
+  host.revectorize(false);
+  throw new Error(`revectorized kernels compute wrong results on this machine (${fault}): load the model without revectorize`);
+}
+
+async function create({ threads, workers, relaxedSimd, revectorize, repeatLimit }: WasmOptions, host: Threads): Promise<WasmBackend> {
   const shared = (workers ?? true) && host.sharedMemory;
   const count = threadCount(threads, host.available);
-  const module = await kernels(`kernels${relaxedSimd ?? webAssemblyFeatures().relaxedSimd ? '.relaxed' : ''}${shared ? '' : '.single'}.wasm`, host);
+  const module = await kernels(`kernels${relaxedSimd ?? webAssemblyFeatures().relaxedSimd ? '.relaxed' : ''}${shared ? '' : '.single'}.wasm`, host, revectorize);
   const memory = Heap.memory(shared);
   const instance = await WebAssembly.instantiate(module, { env: { memory } });
   const heap = new Heap(memory, (instance.exports.heapBase as () => number)());
@@ -33,20 +52,29 @@ export async function createBackend({ threads, workers, relaxedSimd, repeatLimit
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
 /** The compiled kernels, once per process. */
-function kernels(file: string, host: Threads): Promise<WebAssembly.Module> {
-  const known = compiled.get(file);
+function kernels(file: string, host: Threads, revectorize = false): Promise<WebAssembly.Module> {
+  const key = revectorize ? `${file}, revectorized` : file;
+  const known = compiled.get(key);
   if (known) return known;
-  const loading = load(file, host);
-  compiled.set(file, loading);
-  loading.catch(() => compiled.delete(file));
+  const loading = load(file, host).then((bytes) => WebAssembly.compile(revectorize ? marked(bytes) : bytes));
+  compiled.set(key, loading);
+  loading.catch(() => compiled.delete(key));
   return loading;
 }
 
 /** They lie beside this module in the package, in the build's cache when it runs from sources. */
-async function load(file: string, host: Threads): Promise<WebAssembly.Module> {
+async function load(file: string, host: Threads): Promise<BufferSource> {
   for (const place of [`./${file}`, `../../../node_modules/.cache/lamella/${file}`]) {
     const bytes = await host.readModule(new URL(place, import.meta.url));
-    if (bytes) return WebAssembly.compile(bytes as BufferSource);
+    if (bytes) return bytes as BufferSource;
   }
   throw new Error(`the WebAssembly kernels (${file}) are missing: build the package with 'npm run build'`);
+}
+
+/** With an empty custom section, so that the engine does not take code that it has made of the same bytes. */
+function marked(module: BufferSource): BufferSource {
+  const bytes = new Uint8Array((module as Uint8Array).byteLength + 4);
+  bytes.set(module as Uint8Array);
+  bytes.set([0, 2, 1, 0x72], bytes.length - 4);
+  return bytes;
 }

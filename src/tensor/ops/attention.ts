@@ -12,11 +12,10 @@
 // own chunk of `chunk` tokens with a chunk, all from 0 otherwise. kv_append writes rows to pages,
 // rounded to their type (to nearest even).
 
-import { elementBytes, elementCount, f16Bits } from '../dtype.js';
+import { elementBytes, elementCount, f16Bits, quantiseQ8 } from '../dtype.js';
 import type { DType, Spec } from '../dtype.js';
 import { defineOp, shapeError } from '../op.js';
 import type { Cost, CostContext } from '../op.js';
-import { quantiseQ8 } from '../quantise.js';
 import { apply } from '../tensor.js';
 import type { Tensor } from '../tensor.js';
 import type { View } from '../view.js';

@@ -16,6 +16,7 @@ import { Exit, oneLine, processIo, UsageError } from './io.js';
 import type { Io } from './io.js';
 import { registerPlan } from './plan.js';
 import { registerRun } from './run.js';
+import { registerTrain } from './train.js';
 
 const FAILURE = 1;
 const WRONG_USAGE = 2;
@@ -49,7 +50,7 @@ function program(io: Io): Command {
       getOutHelpWidth: () => io.stdout.columns ?? 100,
       getErrHelpWidth: () => io.stderr.columns ?? 100,
     });
-  for (const register of [registerRun, registerInspect, registerCompare, registerDiagram, registerPlan, registerConvert, registerEval, registerBench, registerDoctor]) register(lamella, io);
+  for (const register of [registerRun, registerInspect, registerCompare, registerDiagram, registerPlan, registerTrain, registerConvert, registerEval, registerBench, registerDoctor]) register(lamella, io);
   lamella.addHelpText('after', `
 A model is a directory in the hub's format, a .safetensors or .gguf file, a hub id (owner/name), a
 web address, or the name of a published release (qwen3-0.6b, gemma-3-27b, deepseek-v3, …).
@@ -60,6 +61,7 @@ Examples:
   $ lamella compare gpt2-xl deepseek-v3 kimi-k2     the figures side by side
   $ lamella inspect ./my-model --json               everything about one model
   $ lamella plan --hardware rtx-4090                which models a machine can run, and how fast
+  $ lamella train --arch qwen3 --data stories.txt   a small model from scratch
   $ lamella doctor                                  what this machine can run
 
 Exit codes: 0, 1 for a failure (one line on stderr says why), 2 for wrong usage, 130 after Ctrl-C.

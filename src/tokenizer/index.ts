@@ -17,3 +17,4 @@ export { parseTokenizerConfig } from './config.js';
 export type { ChatMessage, ChatTemplateOptions, NamedTemplates } from './chat_template.js';
 export type { TokenizerConfig } from './config.js';
 export type { AddedToken, TextStream, Vocabulary } from './vocabulary.js';
+export { BpeTrainer, END_OF_TEXT } from './train_bpe.js';

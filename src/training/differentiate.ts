@@ -78,6 +78,21 @@ export function differentiate(engine: Engine, sequences: Sequences, { balance = 
   return pass;
 }
 
+/** The loss alone, by predicted token. */
+export async function meanLoss(engine: Engine, sequences: Sequences): Promise<{ loss: number; tokens: number }> {
+  checkSequences(engine, sequences);
+  const loss = scope(() => {
+    const { rows, targets } = predictions(sequences);
+    const ints = (values: number[]) => fromArray(engine.device, [values.length], Int32Array.from(values));
+    return crossEntropy(takeRows(engine.decoder(new RowStep(engine.device, sequences)), ints(rows)), ints(targets)).retain();
+  });
+  try {
+    return { loss: (await loss.toFloat32())[0], tokens: predictedTokens(sequences) };
+  } finally {
+    loss.release();
+  }
+}
+
 /** Lets go of everything a pass holds. */
 export function disposePass(pass: Pass): void {
   for (const tensor of tensorsOf(pass)) tensor.release();

@@ -1,6 +1,8 @@
 // `lamella/training`: fresh models, gradients, optimisers, and the loop that trains.
 
 export { balanceLoss } from './balance.js';
+export { PackedBatches } from './data/batches.js';
+export { packedTokens } from './data/corpus.js';
 export type { Sequences } from './differentiate.js';
 export { lossAndGradients } from './gradients.js';
 export type { LossAndGradients } from './gradients.js';
@@ -13,6 +15,8 @@ export type { MuonClipOptions, MuonOptions } from './optimizers/muon.js';
 export { orthogonalized } from './optimizers/newton_schulz.js';
 export type { Optimizer } from './optimizers/optimizer.js';
 export { RowStep } from './row_step.js';
+export { TrainingRun } from './run.js';
+export type { OptimizerName, RunOptions, RunSettings } from './run.js';
 export { constant, cosine, schedules, wsd } from './schedule.js';
 export type { Schedule, ScheduleName, ScheduleOptions } from './schedule.js';
 export { train, trainOn } from './train.js';

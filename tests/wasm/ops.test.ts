@@ -8,12 +8,13 @@ import { BLOCKS, fitsBlocks, isBlockType } from '../../src/tensor/index.js';
 import type { BlockType, Spec } from '../../src/tensor/index.js';
 import { opCases } from '../ops/cases.js';
 import { relativeError } from '../support.js';
+import { gradientCases } from './gradients.js';
 import { bytesOf, computed, expected, floats, ints, roundedToInt8, stored, wasm } from './support.js';
 import type { OpRun } from './support.js';
 
 interface Case extends OpRun { readonly note: string; readonly tolerance?: number; readonly exact?: true }
 
-const shared: Case[] = opCases.filter((c) => !c.training && c.op !== 'attention').map((c) => ({
+const shared: Case[] = opCases.map((c) => ({
   op: c.op, attrs: c.attrs, note: c.name, inputs: c.inputs.map(({ spec, values }) => ({ spec, bytes: bytesOf(values) })),
 }));
 
@@ -97,7 +98,7 @@ const pages: Case[] = [
   ]),
 ];
 
-const all = [...shared, ...elementwise, ...matrices, ...experts, ...heads, ...attention, ...pages];
+const all: readonly Case[] = [...gradientCases, ...shared, ...elementwise, ...matrices, ...experts, ...heads, ...attention, ...pages];
 
 it('every op that has kernels has cases', () => {
   const withCases = new Set(all.map(({ op }) => op));

@@ -6,12 +6,18 @@ import { CONTROL_PROGRESS, Kernel, RECORD_BYTES, WORD_BARRIER, WORD_KERNEL } fro
 import { kvAppend, pagedAttention } from './attention';
 import { barrier } from './barrier';
 import { pack, unpack } from './blocks';
+import {
+  activationGrad, adamw, addRows, combineGrad, crossEntropy, crossEntropyGrad, expertGradInput, expertGradWeight, headGrad, normalizeSumGrad, normGrad, pad, reduce, scatter,
+  softmaxGrad, sumTo,
+} from './gradients';
 import { expertLinear, linear } from './linear';
+import { matmul } from './matmul';
 import { addRmsNorm, layerNorm, normalizeSum, rmsNorm, softmax } from './norms';
 import { add, geluTanh, mul, scale, sigmoid, silu, siluMul } from './pointwise';
 import { rope, ropeTable, temperature } from './positions';
 import { control, enter, rowHi, rowLo, select, unitHi, unitLo } from './record';
 import { combine, gather, outer, topK } from './routing';
+import { columnMax, rowAttention, rowAttentionGradKeys, rowAttentionGradQueries, rowAttentionMax } from './row_attention';
 import { concat, copy, headLinear, slice, takeRows } from './rows';
 
 /** The first byte of memory that this module does not use itself. */
@@ -66,6 +72,28 @@ function execute(kernel: i32): void {
     case Kernel.temperature: temperature(); break;
     case Kernel.kv_append: kvAppend(); break;
     case Kernel.paged_attention: pagedAttention(); break;
+    case Kernel.matmul: matmul(); break;
+    case Kernel.activation_grad: activationGrad(); break;
+    case Kernel.norm_grad: normGrad(); break;
+    case Kernel.softmax_grad: softmaxGrad(); break;
+    case Kernel.normalize_sum_grad: normalizeSumGrad(); break;
+    case Kernel.sum_to: sumTo(); break;
+    case Kernel.add_rows: addRows(); break;
+    case Kernel.scatter: scatter(); break;
+    case Kernel.pad: pad(); break;
+    case Kernel.combine_grad: combineGrad(); break;
+    case Kernel.expert_grad_input: expertGradInput(); break;
+    case Kernel.expert_grad_weight: expertGradWeight(); break;
+    case Kernel.head_grad: headGrad(); break;
+    case Kernel.cross_entropy: crossEntropy(); break;
+    case Kernel.cross_entropy_grad: crossEntropyGrad(); break;
+    case Kernel.reduce: reduce(); break;
+    case Kernel.adamw: adamw(); break;
+    case Kernel.row_attention: rowAttention(); break;
+    case Kernel.row_attention_max: rowAttentionMax(); break;
+    case Kernel.column_max: columnMax(); break;
+    case Kernel.row_attention_grad_queries: rowAttentionGradQueries(); break;
+    case Kernel.row_attention_grad_keys: rowAttentionGradKeys(); break;
     default: unreachable();
   }
 }

@@ -3,11 +3,13 @@
 import type { Attrs, Spec } from '../../../tensor/index.js';
 import type { Slot, SlotCall, Task } from '../task.js';
 import { attention } from './attention.js';
+import { gradients } from './gradients.js';
 import { matrices } from './matrices.js';
 import { norms } from './norms.js';
 import { pointwise } from './pointwise.js';
 import { positions } from './positions.js';
 import { routing } from './routing.js';
+import { rowAttention } from './row_attention.js';
 import { rows } from './rows.js';
 
 /** What lowering may ask for beside the call itself. */
@@ -28,5 +30,5 @@ export interface Lowering {
 }
 
 export const lowerings: ReadonlyMap<string, Lowering> = new Map(
-  [pointwise, norms, matrices, rows, routing, positions, attention].flatMap((group) => Object.entries<Lowering>(group)),
+  [pointwise, norms, matrices, rows, routing, positions, attention, gradients, rowAttention].flatMap((group) => Object.entries<Lowering>(group)),
 );

@@ -94,7 +94,7 @@ class CachedReader {
   private keep(first: number, bytes: Uint8Array): void {
     if (this.full) return;
     try {
-      keepBlocks(this.file, first, bytes);
+      this.file.keep(first, bytes);
     } catch (error) {
       this.full = true;
       this.onWarning?.(notKept(this.source.name, error, first === 0 ? 'it' : 'the rest of it'));
@@ -118,10 +118,10 @@ export async function keptBody(name: string, size: number, body: AsyncIterable<U
       loaded += chunk.length;
       waiting += chunk.length;
       onBytes?.(loaded);
-      if (waiting < blockBytes && loaded < size) continue;
+      if (waiting < BLOCKS_AT_ONCE * blockBytes && loaded < size) continue;
       const whole = joined(pending, waiting);
       const complete = loaded < size ? waiting - (waiting % blockBytes) : waiting;
-      keepBlocks(file, first, whole.subarray(0, complete));
+      file.keep(first, whole.subarray(0, complete));
       first += Math.ceil(complete / blockBytes);
       waiting -= complete;
       pending = [whole.slice(complete)];
@@ -147,11 +147,4 @@ function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {
     at += chunk.length;
   }
   return out;
-}
-
-function keepBlocks(file: CachedFile, first: number, bytes: Uint8Array): void {
-  const { blockBytes } = file;
-  for (let at = 0; at < bytes.length; at += blockBytes) {
-    if (!file.has(first + at / blockBytes)) file.keep(first + at / blockBytes, bytes.subarray(at, at + blockBytes));
-  }
 }

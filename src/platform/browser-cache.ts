@@ -71,12 +71,13 @@ class BlockFile implements CachedFile {
     return bytes;
   }
 
-  keep(block: number, bytes: Uint8Array): void {
-    this.write(bytes, block * BLOCK_BYTES);
-    // The content must be on the disk before the mark that vouches for it.
+  keep(firstBlock: number, bytes: Uint8Array): void {
+    this.write(bytes, firstBlock * BLOCK_BYTES);
+    // The content must be on the disk before the marks that vouch for it.
     this.handle.flush();
-    this.write(Uint8Array.of(1), this.size + block);
-    this.marks[block] = 1;
+    const marks = new Uint8Array(blockCount(bytes.length)).fill(1);
+    this.write(marks, this.size + firstBlock);
+    this.marks.set(marks, firstBlock);
   }
 
   close(): void {

@@ -16,8 +16,8 @@ export interface CachedFile {
   has(block: number): boolean;
   /** Bytes of blocks that are kept. */
   read(offset: number, length: number): Uint8Array;
-  /** Keeps a whole block. Throws where there is no room. */
-  keep(block: number, bytes: Uint8Array): void;
+  /** Keeps whole blocks that follow one another. Throws where there is no room. */
+  keep(firstBlock: number, bytes: Uint8Array): void;
   close(): void;
 }
 

@@ -16,10 +16,11 @@ function memoryFile(room = Infinity): CachedFile & { readonly blocks: Map<number
     blocks, closed: false, blockBytes: BLOCK,
     has: (block) => blocks.has(block),
     read: (offset, length) => Uint8Array.from({ length }, (_, i) => blocks.get(Math.floor((offset + i) / BLOCK))![(offset + i) % BLOCK]),
-    keep(block, bytes) {
-      if (blocks.size >= room) throw new Error('no room');
-      if (blocks.has(block)) throw new Error(`block ${block} is kept twice`);
-      blocks.set(block, bytes.slice());
+    keep(first, bytes) {
+      for (let at = 0; at < bytes.length; at += BLOCK) {
+        if (blocks.size >= room) throw new Error('no room');
+        blocks.set(first + at / BLOCK, bytes.slice(at, at + BLOCK));
+      }
     },
     close() { this.closed = true; },
   };

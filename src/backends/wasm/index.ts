@@ -62,10 +62,19 @@ function kernels(file: string, host: Threads, revectorize = false): Promise<WebA
   return loading;
 }
 
+/** One expression for each file, by which bundlers know to copy it. */
+const BESIDE: Readonly<Record<string, () => URL>> = {
+  'kernels.wasm': () => new URL('./kernels.wasm', import.meta.url),
+  'kernels.single.wasm': () => new URL('./kernels.single.wasm', import.meta.url),
+  'kernels.relaxed.wasm': () => new URL('./kernels.relaxed.wasm', import.meta.url),
+  'kernels.relaxed.single.wasm': () => new URL('./kernels.relaxed.single.wasm', import.meta.url),
+};
+
 /** They lie beside this module in the package, in the build's cache when it runs from sources. */
 async function load(file: string, host: Threads): Promise<BufferSource> {
-  for (const place of [`./${file}`, `../../../node_modules/.cache/lamella/${file}`]) {
-    const bytes = await host.readModule(new URL(place, import.meta.url));
+  const cache = '../../../node_modules/.cache/lamella/';
+  for (const place of [BESIDE[file](), new URL(`${cache}${file}`, import.meta.url)]) {
+    const bytes = await host.readModule(place);
     if (bytes) return bytes as BufferSource;
   }
   throw new Error(`the WebAssembly kernels (${file}) are missing: build the package with 'npm run build'`);

@@ -4,25 +4,14 @@
 import { dirname, basename, resolve } from 'node:path';
 import { fromDist } from './dist.mjs';
 
-/** Writes the file; the config's layers are as many as they are in it. */
+/** Writes the file; the config's layers are as many as they are in it. Holds one pattern, never the weights. */
 export async function writeSyntheticGguf(path, config, name, format) {
-  const { syntheticEngine } = await fromDist('engine/synthetic.js');
-  const { createBackend } = await fromDist('engine/index.js');
   const { convertToGguf } = await fromDist('checkpoint/index.js');
-  const engine = await syntheticEngine(config, await createBackend('reference'), format);
-  try {
-    const tensors = await storedTensors(engine.decoder, path);
-    const tokenizer = madeUpTokenizer(engine.decoder.frame.vocab);
-    const { stream } = convertToGguf({ name, config, tensors }, { format, tokenizer, name });
-    await writeWhole(path, stream);
-  } finally {
-    engine.dispose();
-  }
-}
-
-/** Writes a stream under its name once it is complete. */
-export async function writeWhole(path, stream) {
+  const { buildModel } = await fromDist('models/index.js');
   const { platform } = await fromDist('platform/index.js');
+  const { decoder } = buildModel(config);
+  const tensors = await storedTensors(decoder, path, format);
+  const { stream } = convertToGguf({ name, config, tensors }, { format, tokenizer: madeUpTokenizer(decoder.frame.vocab), name });
   const writer = await (await platform()).files.writeDirectory(dirname(resolve(path)));
   try {
     await writer.write(basename(path), stream);
@@ -33,22 +22,50 @@ export async function writeWhole(path, stream) {
   }
 }
 
-/** The model's weights as a checkpoint would hold them; the last one read stays decoded. */
-async function storedTensors(decoder, file) {
-  const { assemble, storedParts } = await fromDist('engine/index.js');
-  const { byteLength, View } = await fromDist('tensor/index.js');
-  const numbers = async ({ tensor: { device, spec, storage } }) => new View(spec, await device.backend.read(storage.id, 0, byteLength(spec))).toFloat32();
-  let last = {};
-  const bytesOf = async (name, parts, shape) => {
-    if (last.name !== name) last = { name, values: await assemble(parts, shape, numbers) };
-    return new Uint8Array(last.values.buffer, last.values.byteOffset, last.values.byteLength);
+/** Numbers in a pattern: more than any row, a multiple of no power-of-two row. */
+const PATTERN = 255 * 32 * 128;
+
+/** The model's weights as a checkpoint would hold them: one pattern for every width, each tensor at another place in it. */
+async function storedTensors(decoder, file, format) {
+  const { storedParts } = await fromDist('engine/index.js');
+  const { encodeFloat32 } = await fromDist('checkpoint/encode.js');
+  const { elementBytes, fitsBlocks } = await fromDist('tensor/index.js');
+  const patterns = new Map();
+  const patternOf = (dtype, columns) => {
+    const key = `${dtype}/${columns}`;
+    // Deviation 1 / sqrt(inputs) keeps activations near one through any depth.
+    if (!patterns.has(key)) patterns.set(key, encodeFloat32(dtype, noise(PATTERN, Math.sqrt(3 / columns))));
+    return patterns.get(key);
   };
-  return new Map([...storedParts(decoder)].map(([name, parts]) => {
-    const { shape } = parts[0].piece;
-    const read = () => bytesOf(name, parts, shape);
-    const readRange = async (offset, length) => (await read()).slice(offset, offset + length);
-    return [name, { name, dtype: 'F32', shape, file, byteLength: 4 * shape.reduce((a, b) => a * b, 1), read, readRange }];
+  let seed = 0;
+  return new Map([...storedParts(decoder)].map(([name, [{ parameter, piece: { shape } }]]) => {
+    const columns = shape.at(-1);
+    const dtype = shape.length < 2 || parameter.precise || !fitsBlocks(format, columns) ? 'f32' : format;
+    const byteLength = elementBytes({ shape, dtype });
+    const start = (seed++ * 8191 * 32) % PATTERN;
+    const readRange = async (offset, length) => {
+      const out = new Uint8Array(length);
+      if (shape.length < 2) return new Uint8Array(new Float32Array(length / 4).fill('constant' in parameter.init ? parameter.init.constant : 0).buffer);
+      const pattern = patternOf(dtype, columns);
+      let at = (elementBytes({ shape: [start], dtype }) + offset) % pattern.length;
+      for (let done = 0; done < length; at = 0) {
+        const piece = pattern.subarray(at, at + length - done);
+        out.set(piece, done);
+        done += piece.length;
+      }
+      return out;
+    };
+    return [name, { name, dtype: dtype.toUpperCase(), shape, file, byteLength, read: () => readRange(0, byteLength), readRange }];
   }));
+}
+
+/** Uniform numbers up to `most`, the same every time. */
+function noise(count, most) {
+  let state = 1;
+  return Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+    return (state / 0x40000000 - 1) * most;
+  });
 }
 
 const strings = (values) => ({ type: 'array', of: 'string', values });

@@ -9,10 +9,9 @@ import type { StoredTensor } from '../stored.js';
 import type { WritableTensor } from '../safetensors.js';
 import { ARCHITECTURES, experts } from './architectures.js';
 import type { Architecture } from './architectures.js';
-import { dequantize } from './dequantize.js';
 import { HubConfig } from './facts.js';
 import { llama3Divisors } from './rope-freqs.js';
-import { columnsOf, encodedRows } from './rows.js';
+import { columnsOf, encodedRows, storedRows } from './rows.js';
 import type { Rows } from './rows.js';
 import { expand } from './rules.js';
 import type { Rule } from './rules.js';
@@ -107,16 +106,17 @@ function finder({ tensors }: Checkpoint): (name: string) => { tensor: StoredTens
   };
 }
 
-/** A hub tensor as float32 rows, FP8 scales applied. */
+/** A hub tensor as rows: as it is stored, where GGUF knows the type, so that what keeps its format keeps its bits; else as float32, FP8 scales applied. */
 function hubRows(tensor: StoredTensor, scales: StoredTensor | undefined, config: HubConfig): Rows {
   const { shape, dtype } = tensor;
+  if (isGgufType(dtype) && !scales) return storedRows(tensor);
   const columns = shape.at(-1) ?? 1;
   const rowBytes = tensor.byteLength / Math.max(1, shape.slice(0, -1).reduce((product, extent) => product * extent, 1));
   let table: Promise<Float32Array> | undefined;
   return {
     shape, dtype: 'F32',
     async read(first, count) {
-      const values = (isGgufType(dtype) ? dequantize : toFloat32)(dtype, await tensor.readRange(first * rowBytes, count * rowBytes));
+      const values = toFloat32(dtype, await tensor.readRange(first * rowBytes, count * rowBytes));
       if (scales) scale(values, first, columns, scales, await (table ??= scales.read().then((bytes) => toFloat32(scales.dtype, bytes))), config);
       return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     },

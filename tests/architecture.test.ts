@@ -25,7 +25,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   // The two ends of a model in a worker; `model.ts` starts one of them, by dynamic import.
   remote: ['model.ts', 'generate', 'engine', 'models', 'tokenizer', 'checkpoint', 'platform'],
   training: ['model.ts', 'generate', 'engine', 'models', 'tokenizer', 'checkpoint', 'nn', 'tensor', 'platform'],
-  analysis: ['models', 'nn', 'tensor', 'backends/meta', 'checkpoint', 'platform', 'engine/weights', 'engine/names'],
+  analysis: ['models', 'nn', 'tensor', 'backends/meta', 'checkpoint', 'platform', 'engine/weights', 'engine/names', 'engine/residency'],
   'index.ts': ['model.ts', 'generate', 'engine', 'models', 'tokenizer', 'checkpoint'],
   'browser.ts': ['index.ts', 'analysis', 'training', 'tokenizer', 'checkpoint'],
   cli: ['index.ts', 'model.ts', 'analysis', 'training', 'generate', 'engine', 'models', 'tokenizer', 'checkpoint', 'tensor', 'platform'],

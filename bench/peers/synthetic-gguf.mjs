@@ -31,10 +31,9 @@ async function storedTensors(decoder, file, format) {
   const { encodeFloat32 } = await fromDist('checkpoint/encode.js');
   const { elementBytes, fitsBlocks } = await fromDist('tensor/index.js');
   const patterns = new Map();
-  const patternOf = (dtype, columns) => {
-    const key = `${dtype}/${columns}`;
-    // Deviation 1 / sqrt(inputs) keeps activations near one through any depth.
-    if (!patterns.has(key)) patterns.set(key, encodeFloat32(dtype, noise(PATTERN, Math.sqrt(3 / columns))));
+  const patternOf = (dtype, deviation) => {
+    const key = `${dtype}/${deviation}`;
+    if (!patterns.has(key)) patterns.set(key, encodeFloat32(dtype, noise(PATTERN, deviation * Math.sqrt(3))));
     return patterns.get(key);
   };
   let seed = 0;
@@ -42,11 +41,14 @@ async function storedTensors(decoder, file, format) {
     const columns = shape.at(-1);
     const dtype = shape.length < 2 || parameter.precise || !fitsBlocks(format, columns) ? 'f32' : format;
     const byteLength = elementBytes({ shape, dtype });
+    // Keeps activations near one through any depth. A table's rows must not drown in what all tokens share,
+    // or routers would choose the same experts for every token.
+    const deviation = /^embed/.test(parameter.path) ? 1 : 1 / Math.sqrt(columns);
     const start = (seed++ * 8191 * 32) % PATTERN;
     const readRange = async (offset, length) => {
       const out = new Uint8Array(length);
       if (shape.length < 2) return new Uint8Array(new Float32Array(length / 4).fill('constant' in parameter.init ? parameter.init.constant : 0).buffer);
-      const pattern = patternOf(dtype, columns);
+      const pattern = patternOf(dtype, deviation);
       let at = (elementBytes({ shape: [start], dtype }) + offset) % pattern.length;
       for (let done = 0; done < length; at = 0) {
         const piece = pattern.subarray(at, at + length - done);

@@ -3,6 +3,7 @@
 
 import type { StoredTensor } from '../checkpoint/index.js';
 import { planBinding } from '../engine/weights.js';
+import type { WeightFormat as WeightsAs } from '../engine/weights.js';
 import { buildModel, ConfigError } from '../models/index.js';
 import type { HfConfig } from '../models/index.js';
 import type { Decoder, Parameter } from '../nn/index.js';
@@ -17,6 +18,8 @@ import type { LayerDescription } from './layers.js';
 import { kvBytes, kvKinds } from './memory.js';
 import type { KvKind } from './memory.js';
 import { countParameters } from './parameters.js';
+import { forecastMemory, formatReplacements } from './residency.js';
+import type { MemoryForecast } from './residency.js';
 import type { PartName, ParameterCount } from './parameters.js';
 import { openSource } from './source.js';
 import type { DescribeSource, OpenSourceOptions } from './source.js';
@@ -26,6 +29,10 @@ export interface DescribeOptions extends OpenSourceOptions {
   readonly context?: number;
   /** Sequences in the decode step; 1 by default. */
   readonly batch?: number;
+  /** Bytes that running it may take: says what loading would do. */
+  readonly memory?: number;
+  /** The format that `memory` is asked for: 'stored' by default, which is bf16 without a checkpoint. */
+  readonly weights?: WeightsAs;
 }
 
 export interface Description {
@@ -68,6 +75,10 @@ export interface Description {
   readonly layers: readonly LayerDescription[];
   /** Stored and not used, by name. */
   readonly skippedTensors: readonly string[];
+  /** Matrices that are loaded in another type than they are stored in, a sentence per type. */
+  readonly replacedFormats: readonly string[];
+  /** What loading within `memory` would do on the CPU; null where that was not asked. */
+  readonly memory: MemoryForecast | null;
   /** Bytes that one sequence of `context` tokens keeps, in bf16 unless told. */
   kvBytes(context: number, precision?: KvPrecision): number;
 }
@@ -118,6 +129,10 @@ function describeModel(config: unknown, options: ModelOptions): Description {
     hiddenSize: frame.dim, learnedPositions: frame.positions ?? null, tiedHead: frame.tied, context, batch,
     kvAtContext: kvBytes(layers, context), kvAtContextLength: kvBytes(layers, frame.context), kvByKind: kvKinds(layers, context),
     decode: passes.decode, prefill: passes.prefill, layers, skippedTensors: binding?.skipped ?? [],
+    replacedFormats: binding ? formatReplacements(binding) : [],
+    memory: options.memory === undefined ? null : forecastMemory(decoder, options.tensors, options.name ?? hf.modelType, {
+      memory: options.memory, weights: options.weights, contextLength: options.context, scaleBlock: scaleBlock(config),
+    }),
     kvBytes: (tokens, precision) => kvBytes(layers, tokens, precision),
   };
 }

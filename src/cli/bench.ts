@@ -11,11 +11,11 @@ import type { Engine, SyntheticFormat } from '../engine/index.js';
 import type { BenchmarkResult } from '../generate/index.js';
 import type { WeightFormat } from '../index.js';
 import type { Backend } from '../tensor/index.js';
-import { interruptible, share, sourceOf } from './model-command.js';
+import { interruptible, MEMORY_HELP, share, sourceOf } from './model-command.js';
 import { bytes, thousands } from './format.js';
 import { printJson, UsageError, warn } from './io.js';
 import type { Io } from './io.js';
-import { number } from './options.js';
+import { memorySize, number } from './options.js';
 import { meter } from './progress.js';
 import { pairs } from './table.js';
 
@@ -27,6 +27,7 @@ interface BenchOptions {
   readonly threads?: number;
   readonly revectorize?: true;
   readonly kv: KvFormat;
+  readonly memory?: number;
   readonly prompt?: number;
   readonly generate?: number;
   readonly sequences: number;
@@ -72,6 +73,7 @@ export function registerBench(program: Command, io: Io): void {
     .addOption(new Option('--kv <format>', 'keep keys and values as they are, or rounded in half or a quarter of the memory').choices(kvFormats).default('f32'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
     .option('--revectorize', 'let WebAssembly use wider vectors: faster prompts, experimental, checked at start (Node 22 or newer)')
+    .option('--memory <size>', MEMORY_HELP, memorySize)
     .option('--prompt <tokens>', 'prompt tokens (default: 512, or what the context has room for)', number({ least: 1, most: 2 ** 24, whole: true }))
     .option('--generate <tokens>', 'tokens decoded after it (default: 64, or a quarter of the context)', number({ least: 1, most: 2 ** 24, whole: true }))
     .option('--sequences <n>', 'sequences decoded together', number({ least: 1, most: 1024, whole: true }), 1)
@@ -146,6 +148,7 @@ async function bench(name: string, options: BenchOptions, io: Io, signal: AbortS
       };
     } finally {
       engine.dispose();
+      await opened.close();
     }
   } finally {
     progress.end();
@@ -165,6 +168,8 @@ interface Opened {
   readonly synthetic: boolean;
   readonly layers: Benched['layers'];
   readonly loadMs: number;
+  /** The files, which weights may be streamed from. */
+  close(): Promise<void>;
 }
 
 const SYNTHETIC = 'synthetic:';
@@ -186,18 +191,20 @@ async function openCheckpointOf(name: string, options: BenchOptions, backend: ()
     const started = performance.now();
     const engine = await Engine.open({ ...checkpoint, config }, await backend(), {
       // The loader encodes every plain type, bf16 too, though its option does not list it.
-      weights: options.weights as WeightFormat, kv: options.kv, signal,
+      weights: options.weights as WeightFormat, kv: options.kv, memory: options.memory, signal,
       onWarning: (message) => warn(io, message),
       onProgress: (p) => show(`loading ${share(p.loaded, p.total)}`),
     });
-    return { engine, config, model: checkpoint.name, synthetic: false, layers, loadMs: performance.now() - started };
-  } finally {
+    return { engine, config, model: checkpoint.name, synthetic: false, layers, loadMs: performance.now() - started, close: () => checkpoint.close() };
+  } catch (error) {
     await checkpoint.close();
+    throw error;
   }
 }
 
 async function openSynthetic(name: string, options: BenchOptions, create: () => Promise<Backend>): Promise<Opened> {
   const { findPublished, similarPublished } = await import('../models/published.js');
+  if (options.memory !== undefined) throw new UsageError('--memory is for checkpoints: random weights are all made in memory');
   if (options.revision !== undefined) throw new UsageError('--revision is for the hub, and synthetic: takes built-in configs');
   const release = findPublished(name);
   if (!release) {
@@ -210,7 +217,7 @@ async function openSynthetic(name: string, options: BenchOptions, create: () => 
   const format = options.weights === 'stored' ? publishedFormat(new HfConfig(config, release.name).dtype) : options.weights;
   const started = performance.now();
   const engine = await syntheticEngine(config, await create(), format, { kv: options.kv });
-  return { engine, config, model: release.name, synthetic: true, layers, loadMs: performance.now() - started };
+  return { engine, config, model: release.name, synthetic: true, layers, loadMs: performance.now() - started, close: async () => {} };
 }
 
 /** FP8 and packed releases are made up in bf16: their blocks have no random counterpart. */

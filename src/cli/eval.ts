@@ -9,11 +9,11 @@ import { kvFormats } from '../engine/kv-format.js';
 import type { KvFormat } from '../engine/kv-format.js';
 import type { Evaluation } from '../generate/index.js';
 import type { Model, Tokenizer, WeightFormat } from '../index.js';
-import { interruptible, share, sourceOf } from './model-command.js';
+import { interruptible, MEMORY_HELP, share, sourceOf } from './model-command.js';
 import { percent, thousands } from './format.js';
 import { printJson, warn } from './io.js';
 import type { Io } from './io.js';
-import { contextLength, number } from './options.js';
+import { contextLength, memorySize, number } from './options.js';
 import { meter } from './progress.js';
 import { pairs } from './table.js';
 
@@ -29,6 +29,7 @@ interface EvalOptions {
   readonly threads?: number;
   readonly revectorize?: true;
   readonly kv: KvFormat;
+  readonly memory?: number;
   readonly revision?: string;
   readonly json?: true;
 }
@@ -57,6 +58,7 @@ export function registerEval(program: Command, io: Io): void {
     .addOption(new Option('--kv <format>', 'keep keys and values as they are, or rounded in half or a quarter of the memory').choices(kvFormats).default('f32'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
     .option('--revectorize', 'let WebAssembly use wider vectors: faster prompts, experimental, checked at start (Node 22 or newer)')
+    .option('--memory <size>', MEMORY_HELP, memorySize)
     .option('--revision <name>', 'hub branch, tag or commit')
     .option('--json', 'print all figures as JSON')
     .addHelpText('after', `
@@ -143,7 +145,7 @@ function againstWhat(model: string, against: string | undefined): { name: string
 async function load(name: string, formats: { weights: WeightFormat; kv: KvFormat }, options: EvalOptions, io: Io, signal: AbortSignal, show: (text: string) => void): Promise<Model> {
   const { loadModel } = await import('../index.js');
   return loadModel(await sourceOf(name), {
-    ...formats, backend: options.backend, threads: options.threads, revectorize: options.revectorize, contextLength: options.context, revision: options.revision, signal,
+    ...formats, backend: options.backend, threads: options.threads, revectorize: options.revectorize, memory: options.memory, contextLength: options.context, revision: options.revision, signal,
     onWarning: (message) => warn(io, message),
     onProgress: (p) => show(p.phase === 'download' ? `downloading ${p.file}: ${share(p.loaded, p.total)}` : `loading ${name} ${share(p.loaded, p.total)}`),
   });

@@ -1,13 +1,15 @@
 // `lamella inspect`: everything about one model, from its config and, for a checkpoint, from the
 // headers of its files.
 
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { Description, LayerDescription, Overrides, WhatIf } from '../analysis/index.js';
+import type { WeightFormat } from '../engine/index.js';
 import { comparisonLines } from './compare.js';
 import { bytes, flops, percent, ranges, short, thousands } from './format.js';
 import { printJson, UsageError } from './io.js';
 import type { Io } from './io.js';
-import { contextLength, several } from './options.js';
+import { contextLength, memorySize, several } from './options.js';
 import { pairs, table } from './table.js';
 
 export function registerInspect(program: Command, io: Io): void {
@@ -15,6 +17,8 @@ export function registerInspect(program: Command, io: Io): void {
     .description('show what a model is made of: parameters, memory, arithmetic, layer by layer')
     .argument('<model>', 'directory, .gguf or config.json file, hub id, web address or name of a published release')
     .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', contextLength)
+    .option('--memory <size>', 'say what loading within this much memory, such as 8GB, will do on the CPU', memorySize)
+    .addOption(new Option('--weights <format>', 'with --memory: weights as they are stored (bf16 without a checkpoint), or requantised while loading').choices(['stored', 'f32', 'f16', 'q8_0', 'q4_0'] satisfies WeightFormat[]).default('stored'))
     .option('--revision <name>', 'hub branch, tag or commit')
     .option('--set <field=value>', 'what if config.json had this value (repeatable): prints the original beside the changed', several)
     .option('--json', 'print everything as JSON')
@@ -26,9 +30,10 @@ built-in config; with --revision, or by its web address, the hub's files are loo
 Examples:
   $ lamella inspect qwen3-30b-a3b
   $ lamella inspect ./my-model --context 32768
+  $ lamella inspect qwen3-30b-a3b --memory 8GB --weights q4_0 --context 4096
   $ lamella inspect deepseek-v3 --set n_routed_experts=128 --set kv_lora_rank=256
   $ lamella inspect owner/name --revision main --json`)
-    .action(async (model: string, options: { context?: number; revision?: string; set?: readonly string[]; json?: true }) => {
+    .action(async (model: string, options: { context?: number; memory?: number; weights: WeightFormat; revision?: string; set?: readonly string[]; json?: true }) => {
       const { describe, layerColumns, whatIf } = await import('../analysis/index.js');
       if (options.set) {
         const changed = await whatIf(model, overridesOf(options.set), { context: options.context, revision: options.revision });
@@ -36,7 +41,7 @@ Examples:
         else io.stdout.write(`${whatIfLines(changed, io.stdout.columns).join('\n')}\n`);
         return;
       }
-      const description = await describe(model, { context: options.context, revision: options.revision });
+      const description = await describe(model, { context: options.context, memory: options.memory, weights: options.weights, revision: options.revision });
       if (options.json) return printJson(io, description);
       io.stdout.write(`${inspectionLines(description, layerColumns(description), io.stdout.columns).join('\n')}\n`);
     });
@@ -63,7 +68,7 @@ type Columns = readonly (readonly [label: string, text: (layer: LayerDescription
 
 export function inspectionLines(model: Description, columns: Columns, width?: number): string[] {
   return [
-    `${model.name} (${model.family})`, '', ...figures(model), '',
+    `${model.name} (${model.family})`, '', ...figures(model), '', ...loading(model),
     'parameters by part', ...parts(model), '',
     ...layers(model, columns, width), ...skipped(model.skippedTensors),
   ];
@@ -97,6 +102,23 @@ function cacheKinds({ kvByKind, context, kvBytes }: Description): (readonly [str
     [`  ${count} x ${reach}${span === null ? '' : ` ${thousands(span)}`}`, `${bytes(bytesAtContext.bf16)} (${attention}, at ${thousands(context)})`] as const);
   const others = (['f32', 'fp8', 'q8_0'] as const).map((precision) => `${precision} ${bytes(kvBytes(context, precision))}`).join(', ');
   return [...(kinds.length > 1 ? kinds : []), ['  in other formats', others]];
+}
+
+/** What loading will do: formats that become others, and what is in memory and what is not. */
+function loading({ replacedFormats, memory }: Description): string[] {
+  const lines = [...replacedFormats, ...(memory ? [forecast(memory)] : [])];
+  return lines.length > 0 ? [...lines, ''] : [];
+}
+
+function forecast({ memory, kind, reason, weights, held, cache, kv, kvTokens, workspace, experts, layers: streamed }: NonNullable<Description['memory']>): string {
+  if (kind === 'impossible') return `will not run: ${reason}`;
+  const beside = `${bytes(kv)} for ${thousands(kvTokens)} tokens of cache and ${bytes(workspace)} for everything else`;
+  if (kind === 'resident') return `in ${bytes(memory)}: all weights in memory (${bytes(weights)}), ${beside}`;
+  const what = [
+    ...(experts ? [`${thousands(experts.inMemory)} of ${thousands(experts.total)} matrices of experts in memory at a time, the others read from the disk when they are chosen`] : []),
+    ...(streamed ? [`the matrices of ${streamed.streamed} of ${streamed.total} layers read from the disk for every token`] : []),
+  ];
+  return `in ${bytes(memory)}: ${what.join('; ')}. ${bytes(held)} of ${bytes(weights)} always in memory, ${bytes(cache)} for what is streamed, ${beside}`;
 }
 
 const PART_NAMES: Readonly<Record<string, string>> = { sharedExperts: 'shared experts', positions: 'position table' };

@@ -5,6 +5,9 @@ import { bytes } from './format.js';
 import { Exit, INTERRUPTED } from './io.js';
 import type { Io } from './io.js';
 
+/** What --memory does, wherever a model is loaded. */
+export const MEMORY_HELP = 'most memory to take, such as 8GB: experts, then layers that do not fit are streamed from the disk';
+
 /** Whether it could be a built-in name: no path, no hub id, no address. */
 export const isBareName = (name: string): boolean => /^[\w.-]+$/.test(name);
 

@@ -9,7 +9,7 @@ import { kvFormats } from '../engine/kv-format.js';
 import type { KvFormat } from '../engine/kv-format.js';
 import { Exit, INTERRUPTED, printJson, UsageError, warn } from './io.js';
 import type { Io } from './io.js';
-import { isBareName, share, sourceOf } from './model-command.js';
+import { isBareName, MEMORY_HELP, share, sourceOf } from './model-command.js';
 import { contextLength, memorySize, number, several } from './options.js';
 import { meter } from './progress.js';
 
@@ -58,6 +58,7 @@ export function registerRun(program: Command, io: Io): void {
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
     .option('--revectorize', 'let WebAssembly use wider vectors: faster prompts, experimental, checked at start (Node 22 or newer)')
     .option('--memory <size>', 'most memory to take, such as 8GB: experts, then layers are streamed from the disk', memorySize)
+    .option('--memory <size>', MEMORY_HELP, memorySize)
     .option('--context <tokens>', "longest context (default: the model's own)", contextLength)
     .option('--revision <name>', 'hub branch, tag or commit')
     .option('--chat', "put the prompt through the model's chat template")

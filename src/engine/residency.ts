@@ -4,7 +4,7 @@
 
 import { walk } from '../nn/index.js';
 import type { Decoder, KvCache } from '../nn/index.js';
-import { byteLength, elementBytes } from '../tensor/index.js';
+import { byteLength, elementBytes, WASM_CAPACITY } from '../tensor/index.js';
 import type { Backend } from '../tensor/index.js';
 import type { KvFormat } from './kv-format.js';
 import { layerOf, partsOf } from './weights.js';
@@ -19,6 +19,12 @@ export const CONTEXT_TOKENS = 4096;
 /** Pages grow by doubling, and the old ones are there until they were copied. */
 const KV_GROWTH = 1.5;
 
+/** What a plan asks of a backend. */
+export type Limits = Pick<Backend, 'name' | 'capacity' | 'allocStreamed'>;
+
+/** The wasm backend's, for plans that are made without one. */
+export const WASM_LIMITS: Limits = { name: 'wasm', capacity: WASM_CAPACITY, allocStreamed: () => [] };
+
 export interface ResidencyOptions {
   /** Bytes that weights, cache and activations may take; undefined: what the backend can hold. */
   readonly memory?: number;
@@ -26,9 +32,6 @@ export interface ResidencyOptions {
   readonly contextLength?: number;
   readonly kv?: KvFormat;
 }
-
-/** What a plan asks of a backend. */
-export type Limits = Pick<Backend, 'name' | 'capacity' | 'allocStreamed'>;
 
 export interface Residency {
   readonly kind: 'resident' | 'streamed';

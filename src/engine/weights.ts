@@ -181,7 +181,7 @@ export async function bindWeights(decoder: Decoder, { targets, skipped }: Bindin
 }
 
 /** In a sentence for each format: what is not held as it was stored or wanted, and as what instead. */
-function replacements(targets: readonly Target[], backend: string): string[] {
+export function replacements(targets: readonly Target[], backend: string): string[] {
   const counts = new Map<string, number>();
   for (const { insteadOf, spec } of targets) if (insteadOf) counts.set(`${insteadOf}/${spec.dtype}`, (counts.get(`${insteadOf}/${spec.dtype}`) ?? 0) + 1);
   return [...counts].map(([key, count]) => {

@@ -49,6 +49,9 @@ export interface StreamedBuffer {
 /** What fetching amounted to since the beginning: parts found, fetched while waited for, fetched ahead. */
 export interface StreamCounts { readonly hits: number; readonly misses: number; readonly ahead: number; readonly bytesRead: number }
 
+/** Most bytes that a backend on 32-bit WebAssembly holds: 4 GiB less a page, so that every end of a range is a 32-bit number. */
+export const WASM_CAPACITY = 2 ** 32 - 65536;
+
 export interface Backend {
   readonly name: string;
   /** Most bytes that it can hold; undefined: no limit of its own. */

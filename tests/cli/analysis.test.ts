@@ -267,3 +267,20 @@ describe('doctor', () => {
     expect(lines.at(-1)).toMatch(/^ {2}abacus +not usable: unknown backend/);
   });
 });
+
+describe('inspect --memory', () => {
+  const line = async (...args: string[]) => (await lamella('inspect', ...args)).out.split('\n').find((text) => /^(in \d|will not run)/.test(text));
+
+  it('says beforehand what is held and what is streamed', async () => {
+    expect(await line('qwen3-0.6b', '--memory', '8GB', '--context', '4096')).toMatch(/^in 8\.0\d? GB: all weights in memory \(/);
+    expect(await line('qwen3-30b-a3b', '--memory', '8GB', '--weights', 'q4_0', '--context', '4096')).toMatch(/^in 8\.0\d? GB: [\d,]+ of 18,432 matrices of experts in memory at a time, .* 8\d\d\.\d MB of 17\.2 GB always in memory/);
+    expect(await line('qwen3-8b', '--memory', '4GB', '--weights', 'q8_0', '--context', '4096')).toMatch(/the matrices of \d+ of 36 layers read from the disk for every token/);
+    expect(await line('qwen3-8b', '--memory', '1GB', '--context', '512')).toMatch(/^will not run: the weights of Qwen\/Qwen3-8B take 16\.4 GB, .* the least that would do is [\d.]+ GB/);
+  });
+
+  it('of a checkpoint, as JSON', async () => {
+    const { memory } = JSON.parse((await lamella('inspect', tinyModel(), '--memory', '1GB', '--json')).out) as { memory: { kind: string; held: number; weights: number } };
+    expect(memory.kind).toBe('resident');
+    expect(memory.held).toBe(memory.weights);
+  });
+});

@@ -2,11 +2,11 @@
 // and knows which buffers there are.
 
 import type { Attrs, Backend, BufferId, Call, Operand, Plan, Spec, StreamCounts, StreamedBuffer } from '../../tensor/index.js';
-import { byteLength, getOp } from '../../tensor/index.js';
+import { byteLength, getOp, WASM_CAPACITY } from '../../tensor/index.js';
 import { back, Batch, giveBack } from './batch.js';
 import type { Entry } from './batch.js';
 import { runReference } from './definition.js';
-import { Heap } from './heap.js';
+import type { Heap } from './heap.js';
 import { lowerings } from './lower/index.js';
 import { samePacking } from './matrix-layout.js';
 import { PartCache, readStreamed } from './part-cache.js';
@@ -28,7 +28,7 @@ export interface WasmPlan extends Plan { readonly barriers: number; readonly job
 
 export class WasmBackend implements Backend {
   readonly name = 'wasm';
-  readonly capacity = Heap.capacity;
+  readonly capacity = WASM_CAPACITY;
   private readonly slots = new Map<BufferId, Slot>();
   private readonly stream: Stream;
   private streaming: Streaming | undefined;

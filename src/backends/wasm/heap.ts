@@ -5,9 +5,10 @@
 // the queue. What this thread writes itself must be free now: only `settle`, called when nothing is
 // queued, makes the one the other.
 
+import { WASM_CAPACITY } from '../../tensor/index.js';
+
 const PAGE = 65536;
-/** 4 GiB less a page, so that every end of a range is a 32-bit number. */
-const MOST_PAGES = 65535;
+const MOST_PAGES = WASM_CAPACITY / PAGE;
 const ALIGNMENT = 64;
 /** Growing is a system call and moves views: not less than this at a time. */
 const LEAST_GROWTH = 16 * 2 ** 20;
@@ -24,9 +25,6 @@ export class Heap {
     this.views = this.viewsOf(memory.buffer);
     this.now.give(align(base), memory.buffer.byteLength);
   }
-
-  /** Most bytes that a memory can have. */
-  static readonly capacity = MOST_PAGES * PAGE;
 
   static memory(shared: boolean): WebAssembly.Memory {
     return new WebAssembly.Memory({ initial: LEAST_GROWTH / PAGE, maximum: MOST_PAGES, shared });
@@ -77,7 +75,7 @@ export class Heap {
     try {
       this.memory.grow(wanted);
     } catch (error) {
-      throw new RangeError(`wasm: ${mebibytes(size)} MiB more cannot be had: ${mebibytes(before)} MiB are in use and a model may take ${mebibytes(Heap.capacity)} MiB`, { cause: error });
+      throw new RangeError(`wasm: ${mebibytes(size)} MiB more cannot be had: ${mebibytes(before)} MiB are in use and a model may take ${mebibytes(WASM_CAPACITY)} MiB`, { cause: error });
     }
     this.now.give(before, this.memory.buffer.byteLength);
   }

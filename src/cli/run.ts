@@ -57,7 +57,6 @@ export function registerRun(program: Command, io: Io): void {
     .addOption(new Option('--kv <format>', 'keep keys and values as they are, or rounded in half or a quarter of the memory').choices(kvFormats).default('f32'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
     .option('--revectorize', 'let WebAssembly use wider vectors: faster prompts, experimental, checked at start (Node 22 or newer)')
-    .option('--memory <size>', 'most memory to take, such as 8GB: experts, then layers are streamed from the disk', memorySize)
     .option('--memory <size>', MEMORY_HELP, memorySize)
     .option('--context <tokens>', "longest context (default: the model's own)", contextLength)
     .option('--revision <name>', 'hub branch, tag or commit')

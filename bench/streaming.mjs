@@ -14,7 +14,7 @@ const { values: options, positionals: [file] } = parseArgs({
   allowPositionals: true,
   options: {
     memory: { type: 'string', default: '8GB' }, model: { type: 'string', default: 'qwen3-30b-a3b' }, layers: { type: 'string' }, weights: { type: 'string', default: 'q4_0' },
-    prompt: { type: 'string', default: '32' }, tokens: { type: 'string', default: '16' }, threads: { type: 'string' }, kv: { type: 'string' },
+    prompt: { type: 'string', default: '32' }, tokens: { type: 'string', default: '16' }, threads: { type: 'string' },
   },
 });
 if (!file) throw new Error('usage: node bench/streaming.mjs <file.gguf> [options]');

@@ -57,7 +57,7 @@ export async function loadModel(source: CheckpointSource, options: LoadOptions =
     const tokenizer = await tokenizerFromFiles(files);
     const texts = await Promise.all(['config.json', 'generation_config.json'].map((name) => files.read(name)));
     const floats = texts[0] && new Set(texts.flatMap((bytes) => (bytes ? [...floatKeys(new TextDecoder().decode(bytes))] : [])));
-    const backend = await createBackend(options.backend ?? 'auto', { threads: options.threads, revectorize: options.revectorize });
+    const backend = await createBackend(options.backend ?? 'auto', { threads: options.threads, revectorize: options.revectorize, onWarning });
     const engine = await Engine.open(checkpoint, backend, {
       ...options, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'load' })),
       onWarning,

@@ -43,7 +43,7 @@ export class WasmBackend implements Backend {
 
   get threads(): number { return this.stream.threads; }
 
-  /** Ops without a kernel (those of gradients) run their own definition on the calling thread. */
+  /** Ops without a kernel run their own definition on the calling thread. */
   supports(op: string, inputs: readonly Spec[], attrs: Attrs): boolean {
     return lowerings.get(op)?.supports(inputs, attrs) ?? !getOp(op).compose;
   }

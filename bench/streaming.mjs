@@ -1,7 +1,7 @@
 // A model larger than memory: the shape of Qwen3-30B-A3B with made-up weights, written once to a GGUF
 // file, run within a bound. Prints tokens per second, what the cache did, and the most memory that the
-// process ever had. Every token is another one, so that routers choose anew each time: with made-up
-// weights they choose evenly, which no trained model does, so hit rates here are the least to expect.
+// process ever had. Every token is another one, so that routers choose anew each time. How evenly made-up
+// routers choose says nothing about a trained model's: hit rates here are of this file only.
 //
 //   node bench/streaming.mjs <file.gguf> [--memory 8GB] [--model qwen3-30b-a3b] [--layers n] [--weights q4_0] [--prompt 32] [--tokens 16] [--threads n]
 

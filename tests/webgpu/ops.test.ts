@@ -44,7 +44,7 @@ function formats(shape: readonly number[]): Spec[] {
 }
 const named = (spec: Spec): string => `${spec.dtype}${spec.scaleBlock ? ' scaled' : ''} [${spec.shape.join(', ')}]`;
 
-const matrices: Case[] = [[37, 96], [19, 35]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
   { op: 'linear', inputs: [floats([1, shape[1]]), stored(spec, 2)], note: `1 token, ${named(spec)}` },
   { op: 'linear', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `3 tokens and a bias, ${named(spec)}` },
   { op: 'linear', inputs: [floats([2, 21, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `42 tokens and a bias, ${named(spec)}` },
@@ -78,6 +78,10 @@ const cache: Case[] = [
   attention(2, 8, 2, { window: 67 }, 'window over pages'),
   attention(2, 8, 2, { chunk: 48 }, 'chunk'),
   attention(4, 72, 1, { valueDim: 66 }, 'values within wider rows'),
+  ...[{}, { window: 300 }].map((mask): Case => ({
+    op: 'paged_attention', note: `more positions than lanes${'window' in mask ? ', window' : ''}`, attrs: { scale: 0.3, valueDim: 8, ...mask },
+    inputs: [floats([2, 4, 8], 1, 3), floats([12, 2, 64, 8], 2), floats([12, 2, 64, 8], 3), integers([2], [599, 300]), integers([2], [0, 0]), integers([1, 10], [3, 1, 2, 0, 11, 5, 9, 7, 4, 6])],
+  })),
   { op: 'kv_append', inputs: [floats([6, 2, 64, 3]), floats([5, 2, 3], 2), ...tokens, table], readInput: 0 },
   { op: 'kv_append', inputs: [half([6, 3, 64, 2]), { ...floats([5, 3, 2]), values: ROUNDED }, ...tokens, table], readInput: 0, tolerance: 1e-30, note: 'f16 pages' },
   { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 2, 64, 9], 2), half([6, 2, 64, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },

@@ -11,6 +11,8 @@ const VISIBLE_TO_COMPUTE = 4;
 const MAP_READ_MODE = 1;
 /** Where kernels that can fail find the fault words. */
 export const FAULT_BINDING = 9;
+/** Taken where the adapter has them. */
+const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups'];
 
 export interface GpuOptions {
   /** Keeps WebGPU's default limits, to test that they suffice. */
@@ -59,11 +61,24 @@ export class Gpu {
     });
   }
 
-  static async open({ defaultLimits = false }: GpuOptions = {}): Promise<Gpu> {
+  static async open(options: GpuOptions = {}): Promise<Gpu> {
     const { openGpu } = await platform();
+    const { adapter, device } = await openGpu((found) => Gpu.describe(found, options));
+    return Gpu.on(adapter, device);
+  }
+
+  /** What to ask of an adapter: its largest buffers, and the features that kernels have variants for. */
+  static describe({ limits, features }: GPUAdapter, { defaultLimits = false }: GpuOptions = {}): GPUDeviceDescriptor {
+    if (defaultLimits) return {};
     const wanted = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
-    const { adapter, device } = await openGpu(({ limits }) =>
-      (defaultLimits ? {} : { requiredLimits: Object.fromEntries(wanted.map((name) => [name, limits[name]])) }));
+    return {
+      requiredLimits: Object.fromEntries(wanted.map((name) => [name, limits[name]])),
+      requiredFeatures: OPTIONAL_FEATURES.filter((name) => features.has(name)),
+    };
+  }
+
+  /** A device that was opened as `describe` says. */
+  static on(adapter: GPUAdapter, device: GPUDevice): Gpu {
     const { vendor, architecture, description } = adapter.info;
     return new Gpu(device, description || [vendor, architecture].filter(Boolean).join(' ') || 'unknown GPU');
   }

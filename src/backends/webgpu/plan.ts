@@ -10,6 +10,11 @@ import { constantBytes, SLOT_BYTES } from './stream.js';
 import type { Prepared, Stream } from './stream.js';
 import { dispatchOf, prepare } from './prepare.js';
 
+/** Calls that a replay submits together: the GPU runs the first while the rest is being encoded. */
+const PART_CALLS = 64;
+
+interface Part { readonly entries: readonly Entry[]; readonly prepared: readonly Prepared[] }
+
 /** What a plan needs of the backend that records it. */
 export interface Recorder {
   readonly gpu: Gpu;
@@ -24,28 +29,32 @@ export interface Recorder {
 export class GpuPlan implements Plan {
   private readonly memories: readonly Memory[];
   private readonly constants: GPUBuffer;
-  private readonly prepared: Prepared[] = [];
-  private readonly entries: Entry[] = [];
+  private readonly parts: readonly Part[];
   private disposed = false;
 
   constructor(private readonly recorder: Recorder, calls: readonly Call[], temporaries: ReadonlySet<BufferId>, private readonly afterDispose: () => void) {
     const { homes, sizes } = assign(calls, temporaries, (id) => recorder.bytesOf(id));
     this.memories = sizes.map((bytes) => recorder.buffers.take(bytes));
     this.constants = recorder.gpu.device.createBuffer({ size: Math.max(calls.length, 1) * SLOT_BYTES, usage: Usage.uniform | Usage.copyTarget });
-    for (const call of calls) this.add(call, homes);
+    const commands = calls.map((call, i) => this.prepare(call, i, homes));
+    this.parts = Array.from({ length: Math.ceil(calls.length / PART_CALLS) }, (_, n) => commands.slice(n * PART_CALLS, (n + 1) * PART_CALLS))
+      .map((part) => ({ entries: part.map((c) => c.entry), prepared: part.flatMap((c) => c.prepared ?? []) }));
   }
 
   /** Number of dispatches that one replay makes. */
   get dispatches(): number {
-    return this.prepared.length;
+    return this.parts.reduce((sum, { prepared }) => sum + prepared.length, 0);
   }
 
   replay(): void {
     if (this.disposed) throw new Error('replay: the plan was disposed');
     const { stream, gpu } = this.recorder;
     if (gpu.lost) return;
-    for (const prepared of this.prepared) stream.encode(prepared);
-    stream.note(this.entries);
+    this.parts.forEach(({ prepared, entries }, n) => {
+      if (n > 0) stream.submit();
+      for (const each of prepared) stream.encode(each);
+      stream.note(entries);
+    });
   }
 
   dispose(): void {
@@ -57,10 +66,9 @@ export class GpuPlan implements Plan {
     this.afterDispose();
   }
 
-  private add(call: Call, homes: ReadonlyMap<BufferId, number>): void {
+  private prepare(call: Call, index: number, homes: ReadonlyMap<BufferId, number>): { entry: Entry; prepared?: Prepared } {
     const { gpu, stream } = this.recorder;
     const entry = this.recorder.entry(call);
-    this.entries.push(entry);
     try {
       const { prepared, memories } = prepare(dispatchOf(call, entry.fault), entry.fault !== undefined, {
         gpu, faults: stream.faults,
@@ -68,19 +76,20 @@ export class GpuPlan implements Plan {
           const home = homes.get(operand.buffer);
           return home === undefined ? this.recorder.external(operand) : this.memories[home];
         },
-        constants: (words) => this.place(words),
+        constants: (words) => this.place(words, index),
       });
-      this.prepared.push(prepared);
       entry.pipeline = prepared.pipeline;
       entry.memories = memories;
+      return { entry, prepared };
     } catch (error) {
       entry.failure = error as Error;
       gpu.watch.troubled = true;
+      return { entry };
     }
   }
 
-  private place(words: readonly number[]): GPUBufferBinding {
-    const offset = this.prepared.length * SLOT_BYTES;
+  private place(words: readonly number[], index: number): GPUBufferBinding {
+    const offset = index * SLOT_BYTES;
     this.recorder.gpu.device.queue.writeBuffer(this.constants, offset, new Uint32Array(words));
     return { buffer: this.constants, offset, size: constantBytes(words) };
   }

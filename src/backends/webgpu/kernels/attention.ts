@@ -4,6 +4,9 @@ import type { Attrs, DType, Mask, Spec } from '../../../tensor/index.js';
 import { count, float, LANES, typed } from '../kernel.js';
 import type { Kernel } from '../kernel.js';
 
+/** Positions that the wide kernel weighs at a time. */
+const WIDE_LANES = 256;
+
 const noPage = (position: number): string => `no page for position ${position}`;
 
 /** Whether pages are of a type that kernels read, and the other operands of the given ones. */
@@ -31,10 +34,11 @@ const pagedAttention: Kernel = {
     const [q, k, v, , , table] = inputs;
     const [tokens, heads, width] = q.spec.shape;
     const { scale, valueDim, window = 0, chunk = 0 } = attrs as { scale: number; valueDim: number } & Mask & Attrs;
+    const wide = [width, valueDim, v.spec.shape[3]].every((n) => n % 4 === 0) && valueDim <= 4 * WIDE_LANES;
     return {
-      source: 'paged_attention', parameters: { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' }, writes: outputs, reads: inputs,
+      source: wide ? 'paged_attention_wide' : 'paged_attention', parameters: { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' }, writes: outputs, reads: inputs,
       constants: [tokens, heads, k.spec.shape[1], v.spec.shape[3], table.spec.shape[1], window, chunk, fault, float(scale)],
-      groups: tokens * heads, group: LANES,
+      groups: tokens * heads, group: wide ? WIDE_LANES : LANES,
     };
   },
   fault: noPage,

@@ -25,15 +25,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sum = 0.0;
   if (row < p.rows) {
     let stored = u32(indices[choice]) * p.rows + row;
-    for (var column = 4u * (lane % LANES); column < p.weight.columns; column += 4u * LANES) {
-      sum += dot(weight4(stored, column), x4(source, column));
+    for (var column = 8u * (lane % LANES); column < p.weight.columns; column += 8u * LANES) {
+      let eight = weight8(stored, column);
+      sum += dot(eight[0], x4(source, column));
+      if (EIGHTS || column + 4u < p.weight.columns) { sum += dot(eight[1], x4(source, column + 4u)); }
     }
   }
   partial[lane] = sum;
-  workgroupBarrier();
-  if (lane < ROWS && first_row + lane < p.rows) {
-    var total = 0.0;
-    for (var l = 0u; l < LANES; l++) { total += partial[lane * LANES + l]; }
-    y[choice * p.rows + first_row + lane] = total;
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane % LANES < half) { partial[lane] += partial[lane + half]; }
   }
+  if (lane % LANES == 0u && row < p.rows) { y[choice * p.rows + row] = partial[lane]; }
 }

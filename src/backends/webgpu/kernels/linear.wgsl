@@ -1,5 +1,5 @@
 // linear for few tokens: y = x W^T (+ bias). A workgroup computes GROUP / LANES rows of W for up to
-// TOKENS tokens; LANES lanes share a row and add up at the end.
+// TOKENS tokens; LANES lanes (a power of two) share a row and add up at the end.
 struct Params { weight: Weight, tokens: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
@@ -22,24 +22,30 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (first_token >= p.tokens) { return; }
   var sums = array<f32, TOKENS>();
   if (row < p.rows) {
-    for (var column = 4u * (lane % LANES); column < p.weight.columns; column += 4u * LANES) {
-      let four = weight4(row, column);
+    for (var column = 8u * (lane % LANES); column < p.weight.columns; column += 8u * LANES) {
+      let eight = weight8(row, column);
       // Tokens beyond the last repeat it; their sums are dropped.
-      for (var t = 0u; t < TOKENS; t++) { sums[t] += dot(four, x4(min(first_token + t, p.tokens - 1u), column)); }
+      for (var t = 0u; t < TOKENS; t++) {
+        let token = min(first_token + t, p.tokens - 1u);
+        sums[t] += dot(eight[0], x4(token, column));
+        if (EIGHTS || column + 4u < p.weight.columns) { sums[t] += dot(eight[1], x4(token, column + 4u)); }
+      }
     }
   }
   for (var t = 0u; t < TOKENS; t++) { partial[t][lane] = sums[t]; }
-  workgroupBarrier();
-  for (var i = lane; i < ROWS * TOKENS; i += GROUP) {
-    let token = first_token + i / ROWS;
-    let r = (index % row_groups) * ROWS + i % ROWS;
-    if (token < p.tokens && r < p.rows) {
-      var sum = 0.0;
-      for (var l = 0u; l < LANES; l++) { sum += partial[i / ROWS][(i % ROWS) * LANES + l]; }
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (lane % LANES < half) {
+      for (var t = 0u; t < TOKENS; t++) { partial[t][lane] += partial[t][lane + half]; }
+    }
+  }
+  if (lane % LANES == 0u && row < p.rows) {
+    for (var t = 0u; t < min(TOKENS, p.tokens - first_token); t++) {
 //#if BIAS
-      sum += bias[r];
+      y[(first_token + t) * p.rows + row] = partial[t][lane] + bias[row];
+//#else
+      y[(first_token + t) * p.rows + row] = partial[t][lane];
 //#endif
-      y[token * p.rows + r] = sum;
     }
   }
 }

@@ -16,11 +16,24 @@ function weightConstants(spec: Spec): number[] {
 }
 
 function weightParameters(spec: Spec) {
-  return { WEIGHT: spec.dtype, ALIGNED: (spec.shape.at(-1) ?? 1) % 4 === 0, SCALED: spec.scaleBlock !== undefined };
+  const columns = spec.shape.at(-1) ?? 1;
+  return { WEIGHT: spec.dtype, ALIGNED: columns % 4 === 0, EIGHTS: columns % 8 === 0 && EIGHTS.has(spec.dtype), SCALED: spec.scaleBlock !== undefined };
 }
 
-/** Lanes that share a row: long rows keep more lanes reading neighbouring words. */
-const lanesPerRow = (columns: number): number => (columns >= 512 ? 32 : 8);
+/** Formats that the shaders read eight numbers of at a time. */
+const EIGHTS: ReadonlySet<string> = new Set(['f16', 'bf16', 'q8_0']);
+
+/** Lanes of a product of a matrix and few rows. */
+const PRODUCT_LANES = 128;
+/** So many lanes keep a large GPU's memory busy. */
+const BUSY_LANES = 2 ** 17;
+
+/** Lanes that share a row, eight numbers each at a time: more where rows are few, so that all of the GPU reads. */
+function lanesPerRow(rows: number, columns: number): number {
+  let lanes = 8;
+  while (lanes < PRODUCT_LANES && 16 * lanes <= columns && (lanes < 32 || rows * lanes < BUSY_LANES)) lanes *= 2;
+  return lanes;
+}
 
 const FEW_TOKENS = 8;
 const TILE = 32;
@@ -31,14 +44,14 @@ const linear: Kernel = {
     const [x, w] = inputs;
     const [rows, columns] = w.spec.shape;
     const tokens = count(x) / columns;
-    const shared = { writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), tokens, rows], group: LANES };
+    const shared = { writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), tokens, rows] };
     const parameters = { ...weightParameters(w.spec), BIAS: inputs.length > 2 };
     if (tokens > FEW_TOKENS) {
-      return { ...shared, source: 'linear_tiled', parameters, groups: Math.ceil(tokens / TILE) * Math.ceil(rows / TILE) };
+      return { ...shared, source: 'linear_tiled', parameters, group: LANES, groups: Math.ceil(tokens / TILE) * Math.ceil(rows / TILE) };
     }
-    const lanes = lanesPerRow(columns);
+    const lanes = lanesPerRow(rows, columns);
     const TOKENS = 2 ** Math.ceil(Math.log2(Math.max(tokens, 1)));
-    return { ...shared, source: 'linear', parameters: { ...parameters, LANES: lanes, TOKENS }, groups: Math.ceil(rows / (LANES / lanes)) };
+    return { ...shared, source: 'linear', parameters: { ...parameters, LANES: lanes, TOKENS }, group: PRODUCT_LANES, groups: Math.ceil(rows / (PRODUCT_LANES / lanes)) };
   },
 };
 
@@ -47,12 +60,12 @@ const expertLinear: Kernel = {
   dispatch({ inputs, outputs }) {
     const [x, w, indices] = inputs;
     const [, rows, columns] = w.spec.shape;
-    const lanes = lanesPerRow(columns);
     const choices = count(indices);
+    const lanes = lanesPerRow(choices * rows, columns);
     return {
       source: 'expert_linear', parameters: { ...weightParameters(w.spec), LANES: lanes, SHARED: x.spec.shape.length === 2 },
       writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), choices, indices.spec.shape[1], rows],
-      groups: choices * Math.ceil(rows / (LANES / lanes)), group: LANES,
+      groups: choices * Math.ceil(rows / (PRODUCT_LANES / lanes)), group: PRODUCT_LANES,
     };
   },
 };

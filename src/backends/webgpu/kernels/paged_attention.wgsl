@@ -22,6 +22,7 @@ struct Params {
 //#include grid
 //#include reduce
 //#include pages
+//#include visible
 //#include fault
 //#include half
 
@@ -29,14 +30,6 @@ const LOWEST: f32 = -3.4028234e38;
 const SPAN: u32 = (VALUE + GROUP - 1u) / GROUP;
 var<workgroup> query: array<f32, HEAD>;
 var<workgroup> weights: array<f32, GROUP>;
-
-// First position that the token at `position` sees.
-fn first_visible(position: u32) -> u32 {
-  var first = 0u;
-  if (p.window > 0u && position >= p.window) { first = position - p.window + 1u; }
-  if (p.chunk > 0u) { first = max(first, position / p.chunk * p.chunk); }
-  return first;
-}
 
 //#if HALF
 fn key(i: u32) -> f32 { return half_to_float(k[i / 2u] >> (16u * (i % 2u))); }

@@ -1,5 +1,6 @@
 // A matrix in its storage format, decoded in the shader: `weight1` one number, `weight4` four
-// neighbours in a row, zero beyond its end. ALIGNED: rows are whole groups of four.
+// neighbours in a row, `weight8` eight, zero beyond its end. ALIGNED: rows are whole groups of four;
+// EIGHTS: of eight, and the format's file has a `weight8_aligned` of its own.
 struct Weight {
   columns: u32,
   // The rest only for f8_e4m3 with scales: rows of one matrix, word at which the scale table
@@ -17,5 +18,15 @@ fn weight4(row: u32, column: u32) -> vec4f {
     if (column + i < p.weight.columns) { four[i] = weight1(row, column + i); }
   }
   return four;
+//#endif
+}
+
+fn weight8(row: u32, column: u32) -> array<vec4f, 2> {
+//#if EIGHTS
+  return weight8_aligned(row, column);
+//#else
+  var eight = array(weight4(row, column), vec4f());
+  if (column + 4u < p.weight.columns) { eight[1] = weight4(row, column + 4u); }
+  return eight;
 //#endif
 }

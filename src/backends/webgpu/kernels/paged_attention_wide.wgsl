@@ -1,0 +1,130 @@
+// paged_attention where heads are whole vectors of four: softmax attention of q [T, N, HEAD] over
+// pages of keys [P, K, 64, HEAD] and values [P, K, 64, value_width], of which the first VALUE columns
+// count. A workgroup per token and query head walks GROUP positions at a time with a running maximum
+// (online softmax, Milakov and Gimelshein 2018): TEAM lanes share a key, then a lane per position
+// weighs it, then COLUMNS lanes share a value and ROWS values are added up at once. With HALF the
+// pages hold f16.
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32, value_width: u32,
+  entries: u32, window: u32, chunk: u32, fault: u32, scale: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(2) var<storage, read> q: array<vec4f>;
+//#if HALF
+@group(0) @binding(3) var<storage, read> k: array<vec2u>;
+@group(0) @binding(4) var<storage, read> v: array<vec2u>;
+//#else
+@group(0) @binding(3) var<storage, read> k: array<vec4f>;
+@group(0) @binding(4) var<storage, read> v: array<vec4f>;
+//#endif
+@group(0) @binding(5) var<storage, read> positions: array<i32>;
+@group(0) @binding(6) var<storage, read> slots: array<i32>;
+@group(0) @binding(7) var<storage, read> page_table: array<i32>;
+//#include grid
+//#include reduce
+//#include pages
+//#include visible
+//#include fault
+//#include half
+
+const LOWEST: f32 = -3.4028234e38;
+const TEAM: u32 = 4u;
+const KEY: u32 = HEAD / 4u;
+const COLUMNS: u32 = VALUE / 4u;
+const ROWS: u32 = GROUP / COLUMNS;
+var<workgroup> query: array<vec4f, KEY>;
+var<workgroup> products: array<f32, TEAM * GROUP>;
+var<workgroup> weights: array<f32, GROUP>;
+var<workgroup> parts: array<vec4f, GROUP>;
+
+//#if HALF
+fn key4(i: u32) -> vec4f { let two = k[i]; return vec4f(unpack_halves(two.x), unpack_halves(two.y)); }
+fn value4(i: u32) -> vec4f { let two = v[i]; return vec4f(unpack_halves(two.x), unpack_halves(two.y)); }
+//#else
+fn key4(i: u32) -> vec4f { return k[i]; }
+fn value4(i: u32) -> vec4f { return v[i]; }
+//#endif
+
+// Row of the store in which head `head` of the token at `position` lies.
+fn row_of(slot: u32, head: u32, position: u32) -> u32 {
+  return (u32(page_of(slot, position / PAGE)) * p.kv_heads + head) * PAGE + position % PAGE;
+}
+
+// A lane's share of the products of the query with the keys of [tile, tile + GROUP) that are in [low, high).
+fn multiply_keys(slot: u32, head: u32, tile: u32, low: u32, high: u32, lane: u32) {
+  let member = lane % TEAM;
+  for (var r = lane / TEAM; r < GROUP; r += GROUP / TEAM) {
+    let position = tile + r;
+    if (position < low || position >= high) { continue; }
+    let base = row_of(slot, head, position) * KEY;
+    var sum = vec4f();
+    for (var i = member; i < KEY; i += TEAM) { sum += query[i] * key4(base + i); }
+    products[r * TEAM + member] = sum.x + sum.y + sum.z + sum.w;
+  }
+}
+
+@compute @workgroup_size(GROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let item = group_index(group, groups);
+  let token = item / p.heads;
+  if (token >= p.tokens) { return; }
+  if (slots[token] < 0) {
+    if (lane < COLUMNS) { out[item * COLUMNS + lane] = vec4f(); }
+    return;
+  }
+  for (var i = lane; i < KEY; i += GROUP) { query[i] = q[item * KEY + i]; }
+  let slot = u32(slots[token]);
+  let head = (item % p.heads) * p.kv_heads / p.heads;
+  let end = u32(positions[token]) + 1u;
+  let first = first_visible(end - 1u);
+  let width = p.value_width / 4u;
+  let column = lane % COLUMNS;
+  let row = lane / COLUMNS;
+  var sum = vec4f();
+  var largest = LOWEST;
+  var total = 0.0;
+  for (var tile = first / PAGE * PAGE; tile < end; tile += GROUP) {
+    let low = max(first, tile);
+    let high = min(end, tile + GROUP);
+    for (var position = tile; position < high; position += PAGE) {
+      if (page_of(slot, position / PAGE) < 0) {
+        if (lane == 0u) { raise(p.fault, i32(position)); }
+        return;
+      }
+    }
+    workgroupBarrier();
+    multiply_keys(slot, head, tile, low, high, lane);
+    workgroupBarrier();
+    // Rows that are not visible may hold anything, so they stay unread.
+    let visible = tile + lane >= low && tile + lane < high;
+    var mine = LOWEST;
+    if (visible) {
+      mine = 0.0;
+      for (var i = 0u; i < TEAM; i++) { mine += products[lane * TEAM + i] * p.scale; }
+    }
+    let now = max(largest, reduce_max(mine, lane));
+    let keep = exp(largest - now);
+    largest = now;
+    let weight = select(0.0, exp(mine - now), visible);
+    weights[lane] = weight;
+    total = total * keep + reduce_sum(weight, lane);
+    sum *= keep;
+    if (row < ROWS) {
+      // Four values at a time: the loads do not wait for each other.
+      for (var first_row = low + row; first_row < high; first_row += 4u * ROWS) {
+        for (var u = 0u; u < 4u; u++) {
+          let position = min(first_row + u * ROWS, high - 1u);
+          let part = select(0.0, weights[position - tile], first_row + u * ROWS < high);
+          sum += part * value4(row_of(slot, head, position) * width + column);
+        }
+      }
+    }
+  }
+  parts[lane] = sum;
+  workgroupBarrier();
+  if (lane < COLUMNS) {
+    for (var r = 1u; r < ROWS; r++) { sum += parts[r * COLUMNS + lane]; }
+    out[item * COLUMNS + lane] = sum / total;
+  }
+}

@@ -33,6 +33,7 @@ const SHAPES = {
 const config = { ...SHAPES[options.shape], ...(options.layers && { num_hidden_layers: Number(options.layers) }) };
 
 Object.assign(globalThis, globals);
+const { GPUBufferUsage, GPUMapMode } = globals;
 /** Dawn rounds timestamps to 0.1 ms unless told not to. */
 const instance = create(['disable-dawn-features=timestamp_quantization']);
 const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });

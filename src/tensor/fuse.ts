@@ -28,6 +28,18 @@ export const RULES: readonly Rule[] = [
       ? { op: 'silu_mul', inputs: [silu.inputs[0], mul.inputs[1]], outputs: mul.outputs, attrs: {}, path: mul.path }
       : undefined,
   },
+  {
+    producer: 'linear', consumer: 'silu_mul', input: 0, keepsResult: false,
+    fuse: (gate, mul) => gate.inputs.length === 2
+      ? { op: 'linear_silu_mul', inputs: [...gate.inputs, mul.inputs[1]], outputs: mul.outputs, attrs: {}, path: gate.path }
+      : undefined,
+  },
+  {
+    producer: 'rms_norm', consumer: 'rope', input: 0, keepsResult: false,
+    fuse: (norm, rope) => norm.inputs.length === 2 && norm.inputs[0].spec.shape.at(-1) === rope.inputs[0].spec.shape[2]
+      ? { op: 'rms_norm_rope', inputs: [{ ...norm.inputs[0], spec: rope.inputs[0].spec }, norm.inputs[1], ...rope.inputs.slice(1)], outputs: rope.outputs, attrs: { ...norm.attrs, ...rope.attrs }, path: norm.path }
+      : undefined,
+  },
 ];
 
 /**

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { ReferenceBackend } from '../../src/backends/reference/index.js';
-import { add, apply, Device, fromArray, fuse, getOp, mul, rmsNorm, scope, silu } from '../../src/tensor/index.js';
+import { add, apply, Device, fromArray, fuse, getOp, linear, mul, rmsNorm, rope, scope, silu } from '../../src/tensor/index.js';
 import type { Attrs, Call, Tensor } from '../../src/tensor/index.js';
 import { loadReference, noise, relativeError } from '../support.js';
 
@@ -14,6 +14,9 @@ describe('fused ops', () => {
     ['add_rms_norm', [t(1, 3, 8), t(2, 3, 8), t(3, 8)], { eps: 1e-6, offset: 0 }],
     ['add_rms_norm', [t(1, 2, 33), t(2, 2, 33), t(3, 33)], { eps: 1e-5, offset: 1 }],
     ['silu_mul', [t(4, 3, 9), t(5, 3, 9)], {}],
+    ['linear_silu_mul', [t(4, 3, 6), t(5, 9, 6), t(6, 3, 9)], {}],
+    ...['half', 'interleaved'].map((layout): [string, Tensor[], Attrs] =>
+      ['rms_norm_rope', [t(4, 3, 2, 10), t(5, 10), fromArray(on, [3], Int32Array.of(0, 5, 70)).retain(), t(6, 4)], { eps: 1e-6, offset: 1, layout, amplitude: 1.2 }]),
   ];
   for (const [op, inputs, attrs] of cases) it(`${op} equals its composition`, async () => {
     const fused = apply(op, inputs, attrs);
@@ -39,6 +42,14 @@ describe('fuse', () => {
     const [g, u] = [t(1, 2, 4), t(2, 2, 4)];
     const { calls, keep } = captured(() => { const s = silu(g); const v = add(u, u); return mul(s, v); });
     expect(fuse(calls, [keep.storage.id], all).map((c) => c.op)).toEqual(['add', 'silu_mul']);
+  });
+  it('joins a product with the gate that it feeds, and a norm of heads with their rotation', () => {
+    const [x, w, up, heads, scale, frequencies] = [t(1, 2, 4), t(2, 6, 4), t(3, 2, 6), t(4, 2, 3, 8), t(5, 8), t(6, 4)];
+    const positions = fromArray(on, [2], Int32Array.of(1, 2)).retain();
+    const gated = captured(() => mul(silu(linear(x, w)), up));
+    expect(fuse(gated.calls, [gated.keep.storage.id], all).map((c) => c.op)).toEqual(['linear_silu_mul']);
+    const rotated = captured(() => rope(rmsNorm(heads, scale, { eps: 1e-6, offset: 0 }), positions, frequencies, { layout: 'half', amplitude: 1 }));
+    expect(fuse(rotated.calls, [rotated.keep.storage.id], all).map((c) => c.op)).toEqual(['rms_norm_rope']);
   });
   it('leaves alone what has another reader, another shape, or no kernel', () => {
     const [g, u, row] = [t(1, 2, 4), t(2, 2, 4), t(3, 4)];

@@ -28,6 +28,11 @@ const rope: Case[] = ['half', 'interleaved'].flatMap((layout) => [
   { op: 'rope', inputs: [floats([5, 3, 8]), integers([5], [3, 2, 1, 0, 9]), { ...floats([4], 3), values: Float32Array.of(1, 0.1, 0.01, 0.001) }], attrs: { layout, amplitude: 1, inverse: true }, note: `${layout}, inverse` },
 ]);
 
+const headNorms: Case[] = ['half', 'interleaved'].map((layout) => ({
+  op: 'rms_norm_rope', inputs: [floats([5, 3, 140]), floats([140], 2), integers([5], [0, 1, 17, 4095, 131_071]), { ...floats([66], 3), values: Float32Array.from({ length: 66 }, (_, i) => 0.9 ** i) }],
+  attrs: { layout, amplitude: 1.2, eps: 1e-6, offset: 1 }, note: layout,
+}));
+
 const rows: Case[] = [
   { op: 'rms_norm', inputs: [floats([3, 2, 700])], attrs: { eps: 1e-6, offset: 0 }, note: 'a wide workgroup' },
   { op: 'add_rms_norm', inputs: [floats([5, 70]), floats([5, 70], 2), floats([70], 3)], attrs: { eps: 1e-5, offset: 0 } },
@@ -48,6 +53,7 @@ const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37]].flatMap((shape) => fo
   { op: 'linear', inputs: [floats([1, shape[1]]), stored(spec, 2)], note: `1 token, ${named(spec)}` },
   { op: 'linear', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `3 tokens and a bias, ${named(spec)}` },
   { op: 'linear', inputs: [floats([2, 21, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `42 tokens and a bias, ${named(spec)}` },
+  { op: 'linear_silu_mul', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([3, shape[0]], 5)], note: named(spec) },
   { op: 'take_rows', inputs: [stored(spec, 2), integers([4], [3, -1, 0, shape[0] - 1])], note: named(spec) },
 ]));
 
@@ -87,7 +93,7 @@ const cache: Case[] = [
   { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 2, 64, 9], 2), half([6, 2, 64, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },
 ];
 
-const cases = [...shared, ...elementwise, ...rope, ...rows, ...matrices, ...experts, ...heads, ...cache];
+const cases = [...shared, ...elementwise, ...rope, ...headNorms, ...rows, ...matrices, ...experts, ...heads, ...cache];
 
 describe.skipIf(!gpuKind)(titled('ops'), () => {
   let backend: WebGpuBackend;

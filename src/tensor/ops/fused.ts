@@ -1,13 +1,17 @@
 // Fused ops that only recorded plans contain. Each is defined by its composition of small ops;
 // a test holds its own loops to that. No family calls them.
 
+import { elementCount } from '../dtype.js';
 import { defineOp } from '../op.js';
 import { silu } from './activation.js';
 import { add } from './add.js';
-import { elementwiseCost } from './cost.js';
+import { bytesOf, elementwiseCost } from './cost.js';
+import { linear } from './linear.js';
 import { mul } from './mul.js';
 import { rmsNorm } from './rms_norm.js';
 import type { RmsNormAttrs } from './rms_norm.js';
+import { rope } from './rope.js';
+import type { RopeAttrs } from './rope.js';
 
 // add_rms_norm: s = a + b; outputs s and rms_norm(s, w).
 defineOp<RmsNormAttrs>({
@@ -39,5 +43,55 @@ defineOp({
     for (let i = 0; i < to.length; i++) to[i] = (g[i] / (1 + Math.exp(-g[i]))) * u[i];
   },
   compose: ([gate, up]) => [mul(silu(gate), up)],
+  cost: (inputs) => elementwiseCost(inputs, [inputs[0]], 6),
+});
+
+// linear_silu_mul: silu(x Wg^T) * up, the gate of a gated feed-forward. x [..., I], Wg [O, I], up [..., O].
+defineOp({
+  name: 'linear_silu_mul',
+  infer: ([, , up]) => [{ shape: up.shape, dtype: 'f32' }],
+  reference([x, w, up], [out]) {
+    const [rows, columns] = w.spec.shape;
+    const [from, u, to] = [x.f32, up.f32, out.f32];
+    const scratch = new Float32Array(columns);
+    for (let r = 0; r < rows; r++) {
+      const row = w.row(r, scratch);
+      for (let t = 0; t < x.rowCount; t++) {
+        let gate = 0;
+        for (let i = 0; i < columns; i++) gate += from[t * columns + i] * row[i];
+        to[t * rows + r] = (gate / (1 + Math.exp(-gate))) * u[t * rows + r];
+      }
+    }
+  },
+  compose: ([x, w, up]) => [mul(silu(linear(x, w)), up)],
+  cost: ([x, w, up]) => ({ flops: 2 * elementCount(x.shape) * w.shape[0] + 6 * elementCount(up.shape), bytesRead: bytesOf([x, w, up]), bytesWritten: bytesOf([up]) }),
+});
+
+// rms_norm_rope: the norm of every head of x [T, N, H] by w [H], then its rotation (see rope).
+defineOp<RmsNormAttrs & RopeAttrs>({
+  name: 'rms_norm_rope',
+  infer: ([x]) => [{ shape: x.shape, dtype: 'f32' }],
+  reference([x, w, positions, frequencies], [out], { eps, offset, layout, amplitude, inverse }) {
+    const [T, N, H] = x.spec.shape;
+    const [from, to, at, freq] = [x.f32, out.f32, positions.i32, frequencies.f32];
+    const weight = w.toFloat32();
+    const [step, gap] = layout === 'half' ? [1, freq.length] : [2, 1];
+    for (let head = 0; head < T * N; head++) {
+      const base = head * H;
+      let squares = 0;
+      for (let i = 0; i < H; i++) squares += from[base + i] ** 2;
+      const norm = 1 / Math.sqrt(squares / H + eps);
+      for (let i = 0; i < H; i++) to[base + i] = from[base + i] * norm * (weight[i] + offset);
+      freq.forEach((f, n) => {
+        const angle = Math.fround(at[Math.floor(head / N)] * f);
+        const [cos, sin] = [Math.cos(angle) * amplitude, Math.sin(angle) * amplitude * (inverse ? -1 : 1)];
+        const i = base + n * step;
+        const [a, b] = [to[i], to[i + gap]];
+        to[i] = a * cos - b * sin;
+        to[i + gap] = b * cos + a * sin;
+      });
+    }
+  },
+  compose: ([x, w, positions, frequencies], { eps, offset, ...rotation }) => [rope(rmsNorm(x, w, { eps, offset }), positions, frequencies, rotation)],
   cost: (inputs) => elementwiseCost(inputs, [inputs[0]], 6),
 });

@@ -1,4 +1,4 @@
-// linear for few tokens: y = x W^T (+ bias). A workgroup computes GROUP / LANES rows of W for up to
+// linear for few tokens: y = x W^T (+ bias). With GATE, silu of that times up. A workgroup computes GROUP / LANES rows of W for up to
 // TOKENS tokens; LANES lanes (a power of two) share a row and add up at the end.
 struct Params { weight: Weight, tokens: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -6,6 +6,10 @@ struct Params { weight: Weight, tokens: u32, rows: u32 }
 //#if BIAS
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 //#endif
+//#if GATE
+@group(0) @binding(4) var<storage, read> up: array<f32>;
+//#endif
+//#include activations
 //#include grid
 //#include weight
 //#include rows4
@@ -41,11 +45,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   if (lane % LANES == 0u && row < p.rows) {
     for (var t = 0u; t < min(TOKENS, p.tokens - first_token); t++) {
+      let at = (first_token + t) * p.rows + row;
+      var sum = partial[t][lane];
 //#if BIAS
-      y[(first_token + t) * p.rows + row] = partial[t][lane] + bias[row];
-//#else
-      y[(first_token + t) * p.rows + row] = partial[t][lane];
+      sum += bias[row];
 //#endif
+//#if GATE
+      sum = silu(sum) * up[at];
+//#endif
+      y[at] = sum;
     }
   }
 }

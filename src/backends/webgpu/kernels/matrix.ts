@@ -45,13 +45,22 @@ const linear: Kernel = {
     const [rows, columns] = w.spec.shape;
     const tokens = count(x) / columns;
     const shared = { writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), tokens, rows] };
-    const parameters = { ...weightParameters(w.spec), BIAS: inputs.length > 2 };
+    const parameters = { ...weightParameters(w.spec), BIAS: inputs.length > 2, GATE: false };
     if (tokens > FEW_TOKENS) {
       return { ...shared, source: 'linear_tiled', parameters, group: LANES, groups: Math.ceil(tokens / TILE) * Math.ceil(rows / TILE) };
     }
     const lanes = lanesPerRow(rows, columns);
     const TOKENS = 2 ** Math.ceil(Math.log2(Math.max(tokens, 1)));
     return { ...shared, source: 'linear', parameters: { ...parameters, LANES: lanes, TOKENS }, group: PRODUCT_LANES, groups: Math.ceil(rows / (PRODUCT_LANES / lanes)) };
+  },
+};
+
+/** For few tokens alone: where there are many, the two parts of it cost little beside the product. */
+const linearSiluMul: Kernel = {
+  accepts: ([x, w, up]) => x.dtype === 'f32' && isWeight(w) && up.dtype === 'f32' && elementCount(x.shape) / w.shape[1] <= FEW_TOKENS,
+  dispatch(call) {
+    const product = linear.dispatch({ ...call, inputs: call.inputs.slice(0, 2) }, 0);
+    return { ...product, reads: call.inputs, parameters: { ...product.parameters, GATE: true } };
   },
 };
 
@@ -98,5 +107,5 @@ const takeRows: Kernel = {
 };
 
 export const matrixKernels: Readonly<Record<string, Kernel>> = {
-  linear, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
+  linear, linear_silu_mul: linearSiluMul, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
 };

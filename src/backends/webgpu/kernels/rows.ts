@@ -35,11 +35,27 @@ const topK: Kernel = {
   },
 };
 
+/** A head lies in workgroup memory. */
+const MOST_HEAD = 2048;
+
+const rmsNormRope: Kernel = {
+  accepts: (inputs) => typed(['f32', 'f32', 'i32', 'f32'])(inputs) && inputs[0].shape[2] <= MOST_HEAD,
+  dispatch({ inputs, outputs, attrs }) {
+    const [tokens, heads, width] = inputs[0].spec.shape;
+    const { layout, amplitude, inverse, eps, offset } = attrs as { layout: string; amplitude: number; inverse?: boolean; eps: number; offset: number };
+    return {
+      source: 'rms_norm_rope', parameters: { HEAD: width, INTERLEAVED: layout === 'interleaved' }, writes: outputs, reads: inputs,
+      constants: [tokens * heads, heads, inputs[3].spec.shape[0], float(eps), float(offset), float(amplitude), float(inverse ? -1 : 1)], groups: tokens * heads, group: LANES,
+    };
+  },
+};
+
 const rms = ({ eps, offset }: Record<string, number>) => [float(eps), float(offset)];
 
 export const rowKernels: Readonly<Record<string, Kernel>> = {
   rms_norm: rowwise('rms_norm', ['f32', 'f32'], rms, 1),
   add_rms_norm: rowwise('add_rms_norm', ['f32', 'f32', 'f32'], rms),
+  rms_norm_rope: rmsNormRope,
   layer_norm: rowwise('layer_norm', ['f32', 'f32', 'f32'], ({ eps }) => [float(eps)]),
   softmax: rowwise('softmax', ['f32'], () => []),
   normalize_sum: rowwise('normalize_sum', ['f32'], ({ epsilon }) => [float(epsilon)]),

@@ -37,6 +37,8 @@ var<workgroup> query: array<vec4f, KEY>;
 var<workgroup> products: array<f32, TEAM * GROUP>;
 var<workgroup> weights: array<f32, GROUP>;
 var<workgroup> parts: array<vec4f, GROUP>;
+// Row of the store in which this head of each position of the tile lies.
+var<workgroup> stored: array<u32, GROUP>;
 
 //#if HALF
 fn key4(i: u32) -> vec4f { let two = k[i]; return vec4f(unpack_halves(two.x), unpack_halves(two.y)); }
@@ -46,18 +48,11 @@ fn key4(i: u32) -> vec4f { return k[i]; }
 fn value4(i: u32) -> vec4f { return v[i]; }
 //#endif
 
-// Row of the store in which head `head` of the token at `position` lies.
-fn row_of(slot: u32, head: u32, position: u32) -> u32 {
-  return (u32(page_of(slot, position / PAGE)) * p.kv_heads + head) * PAGE + position % PAGE;
-}
-
-// A lane's share of the products of the query with the keys of [tile, tile + GROUP) that are in [low, high).
-fn multiply_keys(slot: u32, head: u32, tile: u32, low: u32, high: u32, lane: u32) {
+// A lane's share of the products of the query with the keys of rows [low, high) of the tile.
+fn multiply_keys(low: u32, high: u32, lane: u32) {
   let member = lane % TEAM;
-  for (var r = lane / TEAM; r < GROUP; r += GROUP / TEAM) {
-    let position = tile + r;
-    if (position < low || position >= high) { continue; }
-    let base = row_of(slot, head, position) * KEY;
+  for (var r = low + lane / TEAM; r < high; r += GROUP / TEAM) {
+    let base = stored[r] * KEY;
     var sum = vec4f();
     for (var i = member; i < KEY; i += TEAM) { sum += query[i] * key4(base + i); }
     products[r * TEAM + member] = sum.x + sum.y + sum.z + sum.w;
@@ -85,19 +80,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var largest = LOWEST;
   var total = 0.0;
   for (var tile = first / PAGE * PAGE; tile < end; tile += GROUP) {
-    let low = max(first, tile);
-    let high = min(end, tile + GROUP);
-    for (var position = tile; position < high; position += PAGE) {
-      if (page_of(slot, position / PAGE) < 0) {
-        if (lane == 0u) { raise(p.fault, i32(position)); }
+    let low = max(first, tile) - tile;
+    let high = min(end - tile, GROUP);
+    for (var page = tile / PAGE; page * PAGE < tile + high; page++) {
+      if (page_of(slot, page) < 0) {
+        if (lane == 0u) { raise(p.fault, i32(page * PAGE)); }
         return;
       }
     }
     workgroupBarrier();
-    multiply_keys(slot, head, tile, low, high, lane);
-    workgroupBarrier();
     // Rows that are not visible may hold anything, so they stay unread.
-    let visible = tile + lane >= low && tile + lane < high;
+    let visible = lane >= low && lane < high;
+    if (visible) { stored[lane] = (u32(page_of(slot, (tile + lane) / PAGE)) * p.kv_heads + head) * PAGE + lane % PAGE; }
+    workgroupBarrier();
+    multiply_keys(low, high, lane);
+    workgroupBarrier();
     var mine = LOWEST;
     if (visible) {
       mine = 0.0;
@@ -111,13 +108,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     total = total * keep + reduce_sum(weight, lane);
     sum *= keep;
     if (row < ROWS) {
-      // Four values at a time: the loads do not wait for each other.
-      for (var first_row = low + row; first_row < high; first_row += 4u * ROWS) {
-        for (var u = 0u; u < 4u; u++) {
-          let position = min(first_row + u * ROWS, high - 1u);
-          let part = select(0.0, weights[position - tile], first_row + u * ROWS < high);
-          sum += part * value4(row_of(slot, head, position) * width + column);
-        }
+      // Four values at a time, loaded before any is used: the loads do not wait for each other.
+      for (var r = low + row; r < high; r += 4u * ROWS) {
+        let rows = min(vec4u(r, r + ROWS, r + 2u * ROWS, r + 3u * ROWS), vec4u(high - 1u));
+        let a = value4(stored[rows.x] * width + column);
+        let b = value4(stored[rows.y] * width + column);
+        let c = value4(stored[rows.z] * width + column);
+        let d = value4(stored[rows.w] * width + column);
+        sum += weights[rows.x] * a;
+        if (r + ROWS < high) { sum += weights[rows.y] * b; }
+        if (r + 2u * ROWS < high) { sum += weights[rows.z] * c; }
+        if (r + 3u * ROWS < high) { sum += weights[rows.w] * d; }
       }
     }
   }

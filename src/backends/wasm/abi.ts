@@ -6,7 +6,7 @@ export enum Kernel {
   copy, pack, unpack,
   add, mul, scale, silu, gelu_tanh, sigmoid, silu_mul,
   rms_norm, add_rms_norm, layer_norm, softmax, normalize_sum,
-  linear, expert_linear, head_linear, take_rows,
+  quantize, linear, expert_linear, head_linear, take_rows,
   slice, concat, gather, outer, combine, top_k,
   rope_table, rope, temperature, kv_append, paged_attention,
   matmul, activation_grad, norm_grad, softmax_grad, normalize_sum_grad, sum_to, add_rows, scatter, pad, combine_grad,
@@ -61,6 +61,8 @@ export const MOST_THREADS = 64;
 export const PANEL_ROWS = 64;
 /** Bytes at the head of a thread's scratch: addresses of a panel's input and output rows. */
 export const PANEL_TABLES = 512;
+/** Bytes of four rounded activations of a column, at most: int16, and a share of scales and sums of 32 columns. */
+export const QUANTIZED_BYTES = 9;
 /** Bytes of four rows of 32 numbers that block formats are decoded to: 128 int16, 4 scales and 4 minima (float32). */
 export const DECODED_BYTES = 288;
 /** Positions that attention takes at a time: a page. */

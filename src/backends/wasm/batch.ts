@@ -44,7 +44,7 @@ export class Batch {
   private readonly context: LowerContext;
 
   constructor(private readonly entries: readonly Entry[], private readonly heap: Heap, private readonly stream: Stream, private readonly streaming?: Streaming) {
-    this.context = { threads: stream.threads, ropeTables: new Map(), temporary: (bytes) => this.temporary(bytes) };
+    this.context = { threads: stream.threads, derived: new Map(), temporary: (bytes) => this.temporary(bytes) };
   }
 
   /** Lowers everything and writes the records. */
@@ -111,12 +111,12 @@ export class Batch {
 
   /** A call that writes positions or frequencies makes tables of them stale. */
   private forgetTables({ outputs }: SlotCall): void {
-    if (this.context.ropeTables.size === 0) return;
+    if (this.context.derived.size === 0) return;
     for (const { slot } of outputs) this.forget(slot);
   }
 
   private forget(slot: Slot): void {
-    for (const [key, tables] of this.context.ropeTables) this.context.ropeTables.set(key, tables.filter(({ sources }) => !sources.includes(slot)));
+    for (const [key, tables] of this.context.derived) this.context.derived.set(key, tables.filter(({ sources }) => !sources.includes(slot)));
   }
 
   private lowerWrite(slot: Slot, offset: number, from: Slot): Task[] {

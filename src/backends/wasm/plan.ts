@@ -44,7 +44,7 @@ export class RecordedPlan {
     private readonly calls: readonly SlotCall[], private readonly temporaries: Set<Slot>, readonly layouts: Layouts,
     private readonly heap: Heap, stream: Stream, repeatLimit: number, streaming?: Streaming,
   ) {
-    this.lower({ threads: stream.threads, ropeTables: new Map(), temporary: (bytes) => this.temporary(bytes) });
+    this.lower({ threads: stream.threads, derived: new Map(), temporary: (bytes) => this.temporary(bytes) });
     // What a fence reads must lie where this thread finds it, not in each thread's own memory.
     const watched = new Set(this.tasks.map(({ streams }) => streams?.indices?.slot));
     const placed = schedule(this.tasks, { threads: stream.threads, temporary: (slot) => temporaries.has(slot) && !watched.has(slot), repeatLimit });

@@ -10,7 +10,7 @@ import {
   activationGrad, adamw, addRows, combineGrad, crossEntropy, crossEntropyGrad, expertGradInput, expertGradWeight, headGrad, normalizeSumGrad, normGrad, pad, reduce, scatter,
   softmaxGrad, sumTo,
 } from './gradients';
-import { expertLinear, linear } from './linear';
+import { expertLinear, linear, quantize } from './linear';
 import { matmul } from './matmul';
 import { addRmsNorm, layerNorm, normalizeSum, rmsNorm, softmax } from './norms';
 import { add, geluTanh, mul, scale, sigmoid, silu, siluMul } from './pointwise';
@@ -57,6 +57,7 @@ function execute(kernel: i32): void {
     case Kernel.layer_norm: layerNorm(); break;
     case Kernel.softmax: softmax(); break;
     case Kernel.normalize_sum: normalizeSum(); break;
+    case Kernel.quantize: quantize(); break;
     case Kernel.linear: linear(); break;
     case Kernel.expert_linear: expertLinear(); break;
     case Kernel.head_linear: headLinear(); break;

@@ -10,8 +10,8 @@ import { bf16x4, decodeRow, f16x4, setScales } from './formats';
 import { dot, fma4, splat, sums4 } from './math';
 import { touch } from './memory';
 import { decodeScales, quantizeByteColumn, quantizeBytes, tileNibbles, vectorNibbles } from './nibble-products';
-import { clearColumn, quantizeColumn, quantizeRow, vectorQ8 } from './quantized';
-import { fail, int, pointer, scratch, unitHi, unitLo } from './record';
+import { quantizeColumn, quantizeRow, vectorQ8 } from './quantized';
+import { fail, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
 
 // The matrix that `multiply` reads: set by `matrix`, or moved to another expert.
 let format: i32 = 0;
@@ -20,6 +20,8 @@ let inputs: i32 = 0;
 let outputs: i32 = 0;
 /** Where the matrix begins in `weights`, in rows. */
 let firstRow: i32 = 0;
+/** The panel's rows as tiles of rounded numbers, where they lie prepared; else 0. */
+let quantized: usize = 0;
 
 // Input and output rows of a panel.
 // @ts-ignore: decorator
@@ -34,11 +36,12 @@ function matrix(w: usize): void {
   format = int(3);
   weights = w;
   firstRow = 0;
+  quantized = 0;
   setScales(int(5), int(6), int(7), int(8));
 }
 
 export function linear(): void {
-  const x = pointer(0), y = pointer(2), bias = pointer(3), tokens = int(0);
+  const x = pointer(0), y = pointer(2), bias = pointer(3), prepared = pointer(4), tokens = int(0);
   matrix(pointer(1));
   const lo = unitLo * int(4), hi = min(unitHi * int(4), outputs);
   for (let from = 0; from < tokens; from += PANEL_ROWS) {
@@ -47,6 +50,7 @@ export function linear(): void {
       store<u32>(inputRow(i), <u32>(x + (<usize>(from + i) * inputs << 2)));
       store<u32>(outputRow(i), <u32>(y + (<usize>(from + i) * outputs << 2)));
     }
+    if (prepared) quantized = prepared + <usize>(from >> 2) * tileBytes(format - PACKED);
     multiply(count, lo, hi);
     if (bias) for (let i = 0; i < count; i++) addBias(load<u32>(outputRow(i)), bias, lo, hi);
   }
@@ -93,23 +97,37 @@ function multiply(count: i32, lo: i32, hi: i32): void {
   else floatPanel(count, lo, hi);
 }
 
-/** The panel's rows as tiles of four, one after the other, and their scales. */
-function quantizePanel(count: i32, limit: f32, q: usize, scales: usize): void {
-  const blocks = inputs >> 5;
-  for (let i = 0; i < ((count + 3) & ~3); i++) {
-    const tile = <usize>(i >> 2), to = q + tile * (<usize>inputs << 3), scale = scales + tile * (<usize>blocks << 4);
-    if (i < count) quantizeColumn(load<u32>(inputRow(i)), blocks, limit, i & 3, to, scale);
-    else {
-      // Columns that fill up the last tile go where its last real one goes, which is written after them.
-      clearColumn(blocks, i & 3, to, scale);
-      store<u32>(outputRow(i), load<u32>(outputRow(count - 1)));
-    }
-  }
-}
-
 /** Whether 4-bit numbers are multiplied as such, with int8 activations. */
 // @ts-ignore: decorator
 @inline function byNibbles(kind: i32): bool { return ASC_FEATURE_RELAXED_SIMD && (kind == Format.q4 || kind == Format.q4k); }
+
+// Several rows are rounded in tiles of four: their numbers, scales and sums of blocks, one after the other.
+// @ts-ignore: decorator
+@inline function scalesOf(kind: i32, tile: usize): usize { return tile + (<usize>inputs << (byNibbles(kind) ? 2 : 3)); }
+// @ts-ignore: decorator
+@inline function sumsOf(kind: i32, tile: usize): usize { return scalesOf(kind, tile) + (<usize>inputs >> 1); }
+// @ts-ignore: decorator
+@inline function tileBytes(kind: i32): usize { return <usize>inputs + (<usize>inputs << (byNibbles(kind) ? 2 : 3)); }
+
+/** Numbers: rows, their length, block format. Rows of the record are tiles; the last one repeats its last row. */
+export function quantize(): void {
+  const x = pointer(0), to = pointer(1), last = int(0) - 1, kind = int(2);
+  inputs = int(1);
+  for (let t = rowLo; t < rowHi; t++) {
+    for (let i = 0; i < 4; i++) store<u32>(inputRow(i), <u32>(x + (<usize>min(4 * t + i, last) * inputs << 2)));
+    quantizeTile(kind, 0, to + t * tileBytes(kind));
+  }
+}
+
+/** Rows [first, first + 4) of the panel. */
+function quantizeTile(kind: i32, first: i32, to: usize): void {
+  const blocks = inputs >> 5;
+  for (let i = 0; i < 4; i++) {
+    if (byNibbles(kind)) quantizeByteColumn(kind, load<u32>(inputRow(first + i)), blocks, i, to, scalesOf(kind, to), sumsOf(kind, to));
+    else quantizeColumn(load<u32>(inputRow(first + i)), blocks, activationLimit(kind), i, to, scalesOf(kind, to));
+  }
+  if (kind == Format.q4k && !byNibbles(kind)) sumTile(to, scalesOf(kind, to), blocks, sumsOf(kind, to));
+}
 
 function blockVector(lo: i32, hi: i32): void {
   const kind = format - PACKED, blocks = inputs >> 5, x = <usize>load<u32>(inputRow(0)), y = <usize>load<u32>(outputRow(0));
@@ -130,49 +148,51 @@ function blockVector(lo: i32, hi: i32): void {
 }
 
 function blockPanel(count: i32, lo: i32, hi: i32): void {
-  const whole = min(hi, outputs & ~3);
-  if (byNibbles(format - PACKED)) nibblePanel(count, lo, whole);
-  else decodedPanel(count, lo, whole);
+  const kind = format - PACKED, whole = min(hi, outputs & ~3), tiles = (count + 3) >> 2;
+  // Rows that fill up the last tile repeat its last one, and go where that goes.
+  for (let i = count; i < tiles << 2; i++) {
+    store<u32>(inputRow(i), load<u32>(inputRow(count - 1)));
+    store<u32>(outputRow(i), load<u32>(outputRow(count - 1)));
+  }
+  let x = quantized;
+  if (!x) {
+    x = scratch + PANEL_TABLES;
+    for (let t = 0; t < tiles; t++) quantizeTile(kind, t << 2, x + t * tileBytes(kind));
+  }
+  const work = scratch + PANEL_TABLES + tiles * tileBytes(kind);
+  if (byNibbles(kind)) nibblePanel(kind, x, tiles, lo, whole, work);
+  else decodedPanel(kind, x, tiles, lo, whole, work);
   for (let o = max(lo, outputs & ~3); o < hi; o++) {
     const w = decoded(o, 0);
     for (let i = 0; i < count; i++) store<f32>(load<u32>(outputRow(i)) + (<usize>o << 2), dot(w, load<u32>(inputRow(i)), inputs));
   }
 }
 
-/** The panel's rows in tiles of four times packed groups of matrix rows [lo, hi), as they are. */
-function nibblePanel(count: i32, lo: i32, hi: i32): void {
-  const kind = format - PACKED, blocks = inputs >> 5, tiles = (count + 3) >> 2, tileBytes = <usize>inputs << 2, scaleBytes = <usize>blocks << 4;
-  const q = scratch + PANEL_TABLES, scales = q + tiles * tileBytes, sums = scales + tiles * scaleBytes, ws = sums + tiles * scaleBytes, xs = ws + (<usize>blocks << 5);
-  const size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
-  for (let i = 0; i < tiles << 2; i++) {
-    // Columns that fill up the last tile repeat its last real one.
-    const row = min(i, count - 1), tile = <usize>(i >> 2);
-    quantizeByteColumn(kind, load<u32>(inputRow(row)), blocks, i & 3, q + tile * tileBytes, scales + tile * scaleBytes, sums + tile * scaleBytes);
-    store<u32>(outputRow(i), load<u32>(outputRow(row)));
-  }
+/** Tiles of rows times packed groups of matrix rows [lo, hi), as they are. */
+function nibblePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize): void {
+  const blocks = inputs >> 5, ws = work, us = ws + (<usize>blocks << 5), size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
   for (let o = lo; o < hi; o += 8) {
-    const w = base + o * size, x = o + 8 <= hi ? w + 4 * size : w;
+    const w = base + o * size, u = o + 8 <= hi ? w + 4 * size : w;
     decodeScales(kind, w, blocks, ws);
-    decodeScales(kind, x, blocks, xs);
-    for (let t = 0; t < tiles; t++) tileNibbles(kind, w, x, ws, xs, q + t * tileBytes, scales + t * scaleBytes, sums + t * scaleBytes, outputRow(t << 2), <usize>o << 2, blocks);
+    decodeScales(kind, u, blocks, us);
+    for (let t = 0; t < tiles; t++) {
+      const tile = x + t * tileBytes(kind);
+      tileNibbles(kind, w, u, ws, us, tile, scalesOf(kind, tile), sumsOf(kind, tile), outputRow(t << 2), <usize>o << 2, blocks);
+    }
   }
 }
 
 /** The same with the groups decoded to int16 once for all tiles. */
-function decodedPanel(count: i32, lo: i32, hi: i32): void {
-  const kind = format - PACKED, blocks = inputs >> 5, tiles = (count + 3) >> 2, tileBytes = <usize>inputs << 3, scaleBytes = <usize>blocks << 4;
-  const q = scratch + PANEL_TABLES, scales = q + tiles * tileBytes, minima = kind == Format.q4k ? scales + tiles * scaleBytes : 0;
-  const groups = scales + tiles * scaleBytes * 2, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
-  quantizePanel(count, activationLimit(kind), q, scales);
-  if (minima) for (let t = 0; t < tiles; t++) sumTile(q + t * tileBytes, scales + t * scaleBytes, blocks, minima + t * scaleBytes);
+function decodedPanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize): void {
+  const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
   for (let o = lo; o < hi; o += 8) {
     const two = o + 8 <= hi;
-    decodeGroup(kind, base + o * size, blocks, groups);
-    if (two) decodeGroup(kind, base + (o + 4) * size, blocks, groups + <usize>blocks * DECODED_BYTES);
+    decodeGroup(kind, base + o * size, blocks, work);
+    if (two) decodeGroup(kind, base + (o + 4) * size, blocks, work + <usize>blocks * DECODED_BYTES);
     for (let t = 0; t < tiles; t++) {
-      const a = q + t * tileBytes, s = scales + t * scaleBytes, m = minima ? minima + t * scaleBytes : 0, y = outputRow(t << 2), at = <usize>o << 2;
-      if (two) decodedTile8(groups, a, s, m, y, at, blocks);
-      else decodedTile4(groups, a, s, m, y, at, blocks);
+      const tile = x + t * tileBytes(kind), sums = kind == Format.q4k ? sumsOf(kind, tile) : 0;
+      if (two) decodedTile8(work, tile, scalesOf(kind, tile), sums, outputRow(t << 2), <usize>o << 2, blocks);
+      else decodedTile4(work, tile, scalesOf(kind, tile), sums, outputRow(t << 2), <usize>o << 2, blocks);
     }
   }
 }

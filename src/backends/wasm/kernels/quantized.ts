@@ -60,14 +60,6 @@ export function quantizeColumn(x: usize, blocks: i32, limit: f32, column: i32, q
   }
 }
 
-/** An unused column of a tile. */
-export function clearColumn(blocks: i32, column: i32, q: usize, scales: usize): void {
-  for (let b = 0; b < blocks; b++) {
-    store<f32>(scales + (<usize>column << 2) + (<usize>b << 4), 0);
-    for (let j: usize = 0; j < 16; j++) store<i32>(q + (<usize>column << 2) + (<usize>b << 8) + (j << 4), 0);
-  }
-}
-
 // @ts-ignore: decorator
 @inline function madd(s: v128, w: usize, c: v128): v128 { return i32x4.add(s, i32x4.dot_i16x8_s(v128.load8x8_s(w), c)); }
 
@@ -108,7 +100,7 @@ function vectorTwo(w: usize, x: usize, a: usize, scales: usize, y: usize, z: usi
   return fma4(acc, f32x4.convert_i32x4_s(sum), f32x4.mul(d, v128.load32_splat(scale)));
 }
 
-/** A tile's column, to the output row that its entry of the table names. The last column is put first: see `quantizePanel`. */
+/** A tile's column, to the output row that its entry of the table names. The last column is put first: see `blockPanel`. */
 // @ts-ignore: decorator
 @inline export function put4(y: usize, at: usize, v: v128): void { v128.store(<usize>load<u32>(y) + at, v); }
 

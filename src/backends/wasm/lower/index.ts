@@ -17,8 +17,8 @@ export interface LowerContext {
   readonly threads: number;
   /** A buffer that lives as long as this list of tasks. */
   temporary(bytes: number): Slot;
-  /** Tables of cosines and sines that the list has made already, by what they are made of. */
-  readonly ropeTables: Map<string, readonly { readonly sources: readonly Slot[]; readonly table: Slot }[]>;
+  /** What the list has made already of operands alone (tables of angles, rounded activations), by what and of what it is made. */
+  readonly derived: Map<string, readonly { readonly sources: readonly Slot[]; readonly table: Slot }[]>;
 }
 
 export interface Lowering {

@@ -2,10 +2,10 @@
 
 import { elementCount, isBlockType, scaleOffset } from '../../../tensor/index.js';
 import type { BlockType, Spec } from '../../../tensor/index.js';
-import { DECODED_BYTES, Format, Kernel, PACKED, PANEL_ROWS, PANEL_TABLES } from '../abi.js';
-import { byBoth, whole, written } from '../task.js';
+import { DECODED_BYTES, Format, Kernel, PACKED, PANEL_ROWS, PANEL_TABLES, QUANTIZED_BYTES } from '../abi.js';
+import { byBoth, byRows, whole, written } from '../task.js';
 import type { Ref, Task, TaskOperand } from '../task.js';
-import type { Lowering } from './index.js';
+import type { LowerContext, Lowering } from './index.js';
 
 const FORMATS = { f32: Format.f32, f16: Format.f16, bf16: Format.bf16, f8_e4m3: Format.f8, q8_0: Format.q8, q4_0: Format.q4, q4_k: Format.q4k, q6_k: Format.q6k } as const;
 
@@ -35,19 +35,38 @@ function panelBytes(spec: Spec, inputs: number, rows: number): number {
   const decoded = 4 * 4 * (inputs + 4);
   if (!isBlockType(spec.dtype)) return PANEL_TABLES + decoded;
   // Activations as int16, scales and sums; two groups of decoded rows.
-  return PANEL_TABLES + Math.max(decoded, padded * (inputs * 2 + inputs / 4) + (inputs / 32) * 2 * DECODED_BYTES);
+  return PANEL_TABLES + Math.max(decoded, (padded / 4) * inputs * QUANTIZED_BYTES + (inputs / 32) * 2 * DECODED_BYTES);
+}
+
+/** Rows that `linear` multiplies with a block format, rounded and laid out for it once, and the task that does it unless the list has them already. */
+function quantized(x: Ref, { dtype }: Spec, T: number, I: number, context: LowerContext): { tasks: Task[]; rows: Ref | undefined } {
+  if (T === 1 || !isBlockType(dtype)) return { tasks: [], rows: undefined };
+  const tiles = Math.ceil(T / 4);
+  const spec = { shape: [tiles * QUANTIZED_BYTES * I], dtype: 'f8_e4m3' } as const;
+  const key = `quantized for ${dtype}`;
+  const known = context.derived.get(key) ?? [];
+  const made = known.find(({ sources: [source] }) => source === x.slot);
+  if (made) return { tasks: [], rows: { slot: made.table, spec } };
+  const rows: Ref = { slot: context.temporary(spec.shape[0]), spec };
+  context.derived.set(key, [...known, { sources: [x.slot], table: rows.slot }]);
+  const task: Task = {
+    kernel: Kernel.quantize, rows: tiles, columns: I, grain: I, work: T * I * 4,
+    operands: [whole(x), written(byRows(rows))], numbers: [T, I, FORMATS[dtype]],
+  };
+  return { tasks: [task], rows };
 }
 
 const linear: Lowering = {
   matrix: { input: 1, as: 'packed' },
   supports: ([x, w, b]) => x.dtype === 'f32' && stored(w) && (b === undefined || b.dtype === 'f32'),
-  lower({ inputs: [x, w, b], outputs: [y] }) {
+  lower({ inputs: [x, w, b], outputs: [y] }, context) {
     const [O, I] = w.spec.shape;
     const T = elementCount(x.spec.shape) / I;
     const { operand, format, scales, streams } = weight(w, 1);
-    return [{
+    const { tasks, rows } = quantized(x, w.spec, T, I, context);
+    return [...tasks, {
       kernel: Kernel.linear, rows: 1, columns: O, grain: 4, widthAt: [4, 1], work: T * O * I, scratch: panelBytes(w.spec, I, T), streams,
-      operands: [whole(x), operand, written(byBoth(y, T, O)), whole(b)],
+      operands: [whole(x), operand, written(byBoth(y, T, O)), whole(b), whole(rows)],
       numbers: [T, I, O, format, 0, ...scales, O],
     }];
   },

@@ -26,12 +26,12 @@ const rope: Lowering = {
 
 /** The table of these angles, and the task that makes it unless the list has one already. */
 function tableFor(positions: Ref, frequencies: Ref, { amplitude, inverse = false }: RopeAttrs, T: number, F: number, context: LowerContext): { tasks: Task[]; table: Ref } {
-  const key = `${amplitude} ${inverse} ${F}`;
+  const key = `angles ${amplitude} ${inverse} ${F}`;
   const spec = { shape: [T, 2 * F], dtype: 'f32' } as const;
-  const known = context.ropeTables.get(key)?.find(({ sources: [a, b] }) => a === positions.slot && b === frequencies.slot);
+  const known = context.derived.get(key)?.find(({ sources: [a, b] }) => a === positions.slot && b === frequencies.slot);
   if (known) return { tasks: [], table: { slot: known.table, spec } };
   const table = { slot: context.temporary(T * F * 8), spec };
-  context.ropeTables.set(key, [...(context.ropeTables.get(key) ?? []), { sources: [positions.slot, frequencies.slot], table: table.slot }]);
+  context.derived.set(key, [...(context.derived.get(key) ?? []), { sources: [positions.slot, frequencies.slot], table: table.slot }]);
   const make: Task = {
     kernel: Kernel.rope_table, rows: T, columns: 2 * F, grain: 2 * F, work: T * F * 30,
     operands: [byRows(positions), whole(frequencies), written(byRows(table))],

@@ -1,6 +1,6 @@
 // The frame that every family shares: embed tokens, run the blocks, norm, project to the vocabulary.
 
-import { add, linear as linearOp, scale, takeRows } from '../tensor/index.js';
+import { add, isRecording, linear as linearOp, scale, scope, takeRows } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
 import type { Step } from './kv.js';
 import { embedding, linear } from './layers.js';
@@ -44,7 +44,9 @@ export function decoder(frame: DecoderParts): Decoder {
     if (frame.embeddingScale) x_TD = scale(x_TD, frame.embeddingScale);
     if (m.embed_positions) x_TD = add(x_TD, m.embed_positions(step.positions));
     report('embeddings', x_TD);
-    for (const layer of frame.layers) x_TD = layer(x_TD, step);
+    // What one layer leaves behind makes room for the next, but while a tape keeps what it goes back over.
+    const room = isRecording() ? <T>(body: () => T): T => body() : scope;
+    for (const layer of frame.layers) x_TD = room(() => layer(x_TD, step));
     if (step.outputRows) x_TD = takeRows(x_TD, step.outputRows);
     x_TD = frame.norm(x_TD);
     const logits_TV = m.lm_head ? m.lm_head(x_TD) : linearOp(x_TD, m.embed_tokens.parts.weight.tensor);

@@ -7,7 +7,7 @@
 import type { Attrs } from './backend.js';
 import type { Op, Saved } from './op.js';
 import { add } from './ops/add.js';
-import { withTape, withoutTape } from './tape-state.js';
+import { activeTape, withTape, withoutTape } from './tape-state.js';
 import type { Recorder } from './tape-state.js';
 import type { Tensor } from './tensor.js';
 import { reshape } from './tensor.js';
@@ -120,3 +120,6 @@ export function recordTape<T>(body: () => T): { result: T; tape: Tape } {
     throw error;
   }
 }
+
+/** Whether a tape records what is computed now. */
+export const isRecording = (): boolean => activeTape() !== undefined;

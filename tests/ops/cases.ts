@@ -173,6 +173,8 @@ export const coveredElsewhere: Readonly<Record<string, string>> = {
   adamw: 'changes its first inputs: tests/training/optimizers.test.ts',
   add_rms_norm: 'only plans contain it: tests/ops/fuse.test.ts',
   silu_mul: 'only plans contain it: tests/ops/fuse.test.ts',
+  linear_silu_mul: 'only plans contain it: tests/ops/fuse.test.ts and tests/webgpu/ops.test.ts',
+  rms_norm_rope: 'only plans contain it: tests/ops/fuse.test.ts and tests/webgpu/ops.test.ts',
   pad: 'gradient of slice', add_rows: 'gradient of take_rows', softmax_grad: 'gradient of softmax', normalize_sum_grad: 'gradient of normalize_sum',
   rms_norm_grad: 'gradient of rms_norm', layer_norm_grad: 'gradient of layer_norm', combine_grad: 'gradient of combine', attention_grad: 'gradient of attention',
   cross_entropy_grad: 'gradient of cross_entropy', head_linear_grad: 'gradient of head_linear',

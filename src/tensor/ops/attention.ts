@@ -138,7 +138,7 @@ defineOp<AttentionAttrs>({
       largest[n] = Math.max(largest[n], dot * attrs.scale);
     }
   },
-  cost: ([q, k], attrs, context) => ({ ...attentionCost([q, k], { ...attrs, valueDim: 0 }, context), bytesWritten: q.shape[1] * 4 }),
+  cost: ([q, k], attrs, context) => ({ ...attentionCost([q, k, k], { ...attrs, valueDim: 0 }, context), bytesWritten: q.shape[1] * 4 }),
 });
 
 defineOp<AttentionAttrs>({

@@ -10,7 +10,7 @@ import { bf16x4, decodeRow, f16x4, setScales } from './formats';
 import { dot, fma4, splat, sums4 } from './math';
 import { touch } from './memory';
 import { decodeScales, quantizeByteColumn, quantizeBytes, tileNibbles, vectorNibbles } from './nibble-products';
-import { quantizeColumn, quantizeRow, vectorQ8 } from './quantized';
+import { quantizeColumn, quantizeRow, tileQ8, vectorQ8 } from './quantized';
 import { fail, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
 
 // The matrix that `multiply` reads: set by `matrix`, or moved to another expert.
@@ -182,11 +182,17 @@ function nibblePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: us
   }
 }
 
+const FEW_TILES = 4;
+
 /** The same with the groups decoded to int16 once for all tiles. */
 function decodedPanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize): void {
   const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
   for (let o = lo; o < hi; o += 8) {
     const two = o + 8 <= hi;
+    if (kind == Format.q8 && two && tiles <= FEW_TILES) {
+      for (let t = 0; t < tiles; t++) tileQ8(base + o * size, x + t * tileBytes(kind), scalesOf(kind, x + t * tileBytes(kind)), outputRow(t << 2), <usize>o << 2, blocks);
+      continue;
+    }
     decodeGroup(kind, base + o * size, blocks, work);
     if (two) decodeGroup(kind, base + (o + 4) * size, blocks, work + <usize>blocks * DECODED_BYTES);
     for (let t = 0; t < tiles; t++) {

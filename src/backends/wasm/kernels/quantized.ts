@@ -100,6 +100,40 @@ function vectorTwo(w: usize, x: usize, a: usize, scales: usize, y: usize, z: usi
   return fma4(acc, f32x4.convert_i32x4_s(sum), f32x4.mul(d, v128.load32_splat(scale)));
 }
 
+/**
+ * Two packed groups times a tile of four quantised rows, for a panel of few: more, and decoding the groups
+ * once pays (block-products.ts). `y` is a table of four output rows.
+ */
+export function tileQ8(w: usize, q: usize, scales: usize, y: usize, at: usize, blocks: i32): void {
+  const stride = <usize>blocks * 136;
+  let f0 = splat(0), f1 = f0, f2 = f0, f3 = f0, g0 = f0, g1 = f0, g2 = f0, g3 = f0;
+  for (let b = 0; b < blocks; b++) {
+    const x = w + stride;
+    let s0 = i32x4.splat(0), s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
+    for (let j: usize = 0; j < 128; j += 8) {
+      const wv = v128.load8x8_s(w + j), xv = v128.load8x8_s(x + j), a = q + (j << 1);
+      let c = v128.load32_splat(a);
+      s0 = i32x4.add(s0, i32x4.dot_i16x8_s(wv, c)); t0 = i32x4.add(t0, i32x4.dot_i16x8_s(xv, c));
+      c = v128.load32_splat(a, 4);
+      s1 = i32x4.add(s1, i32x4.dot_i16x8_s(wv, c)); t1 = i32x4.add(t1, i32x4.dot_i16x8_s(xv, c));
+      c = v128.load32_splat(a, 8);
+      s2 = i32x4.add(s2, i32x4.dot_i16x8_s(wv, c)); t2 = i32x4.add(t2, i32x4.dot_i16x8_s(xv, c));
+      c = v128.load32_splat(a, 12);
+      s3 = i32x4.add(s3, i32x4.dot_i16x8_s(wv, c)); t3 = i32x4.add(t3, i32x4.dot_i16x8_s(xv, c));
+    }
+    const d = finiteF16x4(w + 128), e = finiteF16x4(x + 128);
+    f0 = finish(f0, s0, d, scales); g0 = finish(g0, t0, e, scales);
+    f1 = finish(f1, s1, d, scales + 4); g1 = finish(g1, t1, e, scales + 4);
+    f2 = finish(f2, s2, d, scales + 8); g2 = finish(g2, t2, e, scales + 8);
+    f3 = finish(f3, s3, d, scales + 12); g3 = finish(g3, t3, e, scales + 12);
+    w += 136; q += 256; scales += 16;
+  }
+  put8(y + 12, at, f3, g3);
+  put8(y + 8, at, f2, g2);
+  put8(y + 4, at, f1, g1);
+  put8(y, at, f0, g0);
+}
+
 /** A tile's column, to the output row that its entry of the table names. The last column is put first: see `blockPanel`. */
 // @ts-ignore: decorator
 @inline export function put4(y: usize, at: usize, v: v128): void { v128.store(<usize>load<u32>(y) + at, v); }

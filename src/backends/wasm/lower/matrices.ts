@@ -43,7 +43,7 @@ function quantized(x: Ref, { dtype }: Spec, T: number, I: number, context: Lower
   if (T === 1 || !isBlockType(dtype)) return { tasks: [], rows: undefined };
   const tiles = Math.ceil(T / 4);
   const spec = { shape: [tiles * QUANTIZED_BYTES * I], dtype: 'f8_e4m3' } as const;
-  const key = `quantized for ${dtype}`;
+  const key = `quantized for ${dtype}, ${T} x ${I}`;
   const known = context.derived.get(key) ?? [];
   const made = known.find(({ sources: [source] }) => source === x.slot);
   if (made) return { tasks: [], rows: { slot: made.table, spec } };

@@ -86,7 +86,8 @@ async function bandwidth() {
 
 /** Each dispatch of the recorded step in a pass of its own, in order, so that caches are as in a step. */
 async function profile(plan) {
-  const [prepared, entries] = [plan.parts.flatMap((part) => part.prepared), plan.parts.flatMap((part) => part.entries)];
+  const prepared = plan.parts.flatMap((part) => part.prepared);
+  const entries = plan.parts.flatMap((part) => part.entries.flatMap((entry) => entry.pipelines.map(() => entry)));
   const passes = prepared.map(({ pipeline, bindings, x, y }) => (pass) => {
     pass.setPipeline(pipeline.pipeline);
     pass.setBindGroup(0, bindings);

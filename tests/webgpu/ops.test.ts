@@ -12,8 +12,8 @@ import { opCases } from '../ops/cases.js';
 type AnyInput = ReturnType<typeof floats> | ReturnType<typeof stored>;
 interface Case { readonly op: string; readonly inputs: readonly AnyInput[]; readonly attrs?: Attrs; readonly tolerance?: number; readonly readInput?: number; readonly note?: string }
 
-/** The shared cases that inference needs; `attention` over a step's own rows is training's. */
-const shared: Case[] = opCases.filter((c) => !c.training && c.op !== 'attention').map((c) => ({ ...c, note: c.name }));
+/** The shared cases of the ops that have a kernel. */
+const shared: Case[] = opCases.filter((c) => kernelNames.includes(c.op)).map((c) => ({ ...c, note: c.name }));
 
 const elementwise: Case[] = [
   ...['silu', 'gelu_tanh', 'sigmoid'].map((op): Case => ({ op, inputs: [floats([100], 1, 1000)], note: 'where exp overflows' })),
@@ -57,6 +57,18 @@ const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37]].flatMap((shape) => fo
   { op: 'take_rows', inputs: [stored(spec, 2), integers([4], [3, -1, 0, shape[0] - 1])], note: named(spec) },
 ]));
 
+// Every tiling, k divided or not, ends that fill no tile and no vector, and how the operands lie.
+const products: Case[] = [
+  ...[[9, 70, 40], [20, 100, 65], [33, 66, 516], [65, 130, 24], [130, 257, 36]].flatMap(([m, n, k]): Case[] => [
+    { op: 'linear', inputs: [floats([m, k]), floats([n, k], 2), floats([n], 5)], note: `${m} tokens, [${n}, ${k}]` },
+    { op: 'matmul', inputs: [floats([m, k]), floats([k, n], 2)], attrs: { transposeA: false }, note: `[${m}, ${k}] [${k}, ${n}]` },
+    { op: 'matmul', inputs: [floats([k, m]), floats([k, n], 2)], attrs: { transposeA: true }, note: `[${k}, ${m}] transposed, [${k}, ${n}]` },
+  ]),
+  { op: 'linear', inputs: [floats([1040, 20]), floats([2060, 20], 2)], note: 'the largest tile' },
+  { op: 'matmul', inputs: [floats([5000, 20]), floats([5000, 24], 2)], attrs: { transposeA: true }, note: 'over thousands of rows' },
+  ...formats([40, 96]).map((spec): Case => ({ op: 'matmul', inputs: [floats([33, 40]), stored(spec, 2)], attrs: { transposeA: false }, note: named(spec) })),
+];
+
 const experts: Case[] = [[5, 11, 64], [5, 9, 35]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
   { op: 'expert_linear', inputs: [floats([3, shape[2]]), stored(spec, 2), integers([3, 2], [0, 4, 2, 2, 1, 3])], note: `shared, ${named(spec)}` },
   { op: 'expert_linear', inputs: [floats([3, 2, shape[2]]), stored(spec, 2), integers([3, 2], [0, 4, 2, 2, 1, 3])], note: named(spec) },
@@ -93,7 +105,7 @@ const cache: Case[] = [
   { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 2, 64, 9], 2), half([6, 2, 64, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },
 ];
 
-const cases = [...shared, ...elementwise, ...rope, ...headNorms, ...rows, ...matrices, ...experts, ...heads, ...cache];
+const cases = [...shared, ...elementwise, ...rope, ...headNorms, ...rows, ...matrices, ...products, ...experts, ...heads, ...cache];
 
 describe.skipIf(!gpuKind)(titled('ops'), () => {
   let backend: WebGpuBackend;

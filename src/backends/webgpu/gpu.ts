@@ -3,7 +3,7 @@
 
 import { platform } from '../../platform/index.js';
 import { assemble } from './template.js';
-import type { Dispatch } from './kernel.js';
+import type { Capabilities, Dispatch } from './kernel.js';
 
 // WebGPU's own flag values: Node has no globals for them.
 export const Usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
@@ -52,10 +52,12 @@ export class Gpu {
   /** Set when the device is gone; everything on it fails with this error. */
   lost: Error | undefined;
   readonly watch = new Watch();
+  readonly capabilities: Capabilities;
   private readonly pipelines = new Map<string, Pipeline>();
   private readonly layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
 
   private constructor(readonly device: GPUDevice, readonly adapterName: string) {
+    this.capabilities = { workgroupBytes: device.limits.maxComputeWorkgroupStorageSize, subgroups: device.features.has('subgroups') };
     void device.lost.then(({ reason, message }) => {
       this.lost ??= new Error(`the GPU device was lost (${reason}${message ? `: ${message}` : ''}): dispose the model and load it again`);
     });
@@ -67,10 +69,10 @@ export class Gpu {
     return Gpu.on(adapter, device);
   }
 
-  /** What to ask of an adapter: its largest buffers, and the features that kernels have variants for. */
+  /** What to ask of an adapter: its largest buffers and workgroups' memory, and the features that kernels have variants for. */
   static describe({ limits, features }: GPUAdapter, { defaultLimits = false }: GpuOptions = {}): GPUDeviceDescriptor {
     if (defaultLimits) return {};
-    const wanted = ['maxBufferSize', 'maxStorageBufferBindingSize'] as const;
+    const wanted = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkgroupStorageSize'] as const;
     return {
       requiredLimits: Object.fromEntries(wanted.map((name) => [name, limits[name]])),
       requiredFeatures: OPTIONAL_FEATURES.filter((name) => features.has(name)),

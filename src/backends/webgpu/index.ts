@@ -15,7 +15,7 @@ import type { Entry, Judged } from './journal.js';
 import { kernelOf } from './kernels/index.js';
 import { GpuPlan } from './plan.js';
 import type { Recorder } from './plan.js';
-import { dispatchOf, prepare } from './prepare.js';
+import { dispatchesOf, prepare, scratchBytes } from './prepare.js';
 import { FAULT_WORDS, Stream } from './stream.js';
 
 interface Slot extends Judged { readonly bytes: number; memory?: Memory }
@@ -94,18 +94,27 @@ export class WebGpuBackend implements Backend {
   append(call: Call): void {
     if (this.gpu.lost) return;
     const entry = this.entry(call);
+    let scratch: readonly Memory[] = [];
     try {
-      const { prepared, memories } = prepare(dispatchOf(call, entry.fault), entry.fault !== undefined, {
-        gpu: this.gpu, faults: this.stream.faults,
-        memory: (operand) => this.external(operand),
-        constants: (words) => this.stream.place(words),
+      const dispatches = dispatchesOf(call, entry.fault, this.gpu);
+      scratch = scratchBytes(dispatches).map((bytes) => this.buffers.take(bytes));
+      const parts = dispatches.map((dispatch) => {
+        const part = prepare(dispatch, entry.fault !== undefined, {
+          gpu: this.gpu, faults: this.stream.faults,
+          memory: (operand) => this.external(operand),
+          scratch: (index) => scratch[index],
+          constants: (words) => this.stream.place(words),
+        });
+        this.stream.encode(part.prepared);
+        return part;
       });
-      entry.pipeline = prepared.pipeline;
-      entry.memories = memories;
-      this.stream.encode(prepared);
+      entry.pipelines = parts.map((part) => part.prepared.pipeline);
+      entry.memories = parts.flatMap((part) => part.memories);
     } catch (error) {
       entry.failure = error as Error;
       this.gpu.watch.troubled = true;
+    } finally {
+      for (const memory of scratch) this.buffers.give(memory);
     }
     this.stream.note(entry);
   }
@@ -176,7 +185,7 @@ export class WebGpuBackend implements Backend {
     });
     const operand: Operand = { buffer: 0, spec: { shape: [memory.bytes / 4], dtype: 'i32' } };
     const { prepared } = prepare({ source: 'patch', writes: [operand], reads: [], constants: [Math.floor(offset / 4), mask, value], groups: 1, group: 1 }, false, {
-      gpu: this.gpu, faults: this.stream.faults, memory: () => memory, constants: (words) => this.stream.place(words),
+      gpu: this.gpu, faults: this.stream.faults, memory: () => memory, scratch: () => memory, constants: (words) => this.stream.place(words),
     });
     this.stream.encode(prepared);
   }

@@ -18,7 +18,7 @@ export interface Entry {
   readonly outputs: readonly Judged[];
   /** The word through which the kernel reports a fault; undefined where it cannot. */
   readonly fault?: number;
-  pipeline?: Pipeline;
+  pipelines?: readonly Pipeline[];
   memories?: readonly Memory[];
   /** It never reached the GPU, for this reason. */
   failure?: Error;
@@ -89,6 +89,6 @@ export class Journal {
   }
 }
 
-function ownFailure({ failure, pipeline, memories }: Entry): Error | undefined {
-  return failure ?? pipeline?.failure ?? memories?.find((m) => m.failure)?.failure;
+function ownFailure({ failure, pipelines, memories }: Entry): Error | undefined {
+  return failure ?? pipelines?.find((p) => p.failure)?.failure ?? memories?.find((m) => m.failure)?.failure;
 }

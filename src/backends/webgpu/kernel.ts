@@ -18,16 +18,32 @@ export interface Dispatch {
   readonly group: number;
 }
 
+/** What kernels may make use of, beyond what every device has. */
+export interface Capabilities {
+  /** Bytes of workgroup memory; 16 KiB are certain. */
+  readonly workgroupBytes: number;
+  /** Subgroup operations. */
+  readonly subgroups: boolean;
+}
+
 export interface Kernel {
   /** Whether the kernel reads these types; shapes were checked by the op's `infer`. */
   accepts(inputs: readonly Spec[], attrs: Attrs): boolean;
-  /** `fault`: the word through which the kernel reports what it cannot do. */
-  dispatch(call: Call, fault: number): Dispatch;
+  /**
+   * One dispatch, or several that run in order and may hand each other results in scratch memory.
+   * `fault`: the word through which the kernel reports what it cannot do.
+   */
+  dispatch(call: Call, fault: number, device: Capabilities): Dispatch | readonly Dispatch[];
   /** Present where the kernel reports faults: what the reported number means. */
   fault?(value: number): string;
 }
 
 export const LANES = 64;
+
+/** Memory that lives as long as one call's dispatches; `index` tells several of a call apart. */
+export const scratch = (index: number, spec: Spec): Operand => ({ buffer: -1 - index, spec });
+
+export const isScratch = ({ buffer }: Operand): boolean => buffer < 0;
 
 /** A constant that the kernel reads as f32. */
 export const float = bitsFromF32;

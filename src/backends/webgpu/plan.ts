@@ -6,14 +6,17 @@ import type { Buffers, Memory } from './buffers.js';
 import { Usage } from './gpu.js';
 import type { Gpu } from './gpu.js';
 import type { Entry } from './journal.js';
+import type { Dispatch } from './kernel.js';
 import { constantBytes, SLOT_BYTES } from './stream.js';
 import type { Prepared, Stream } from './stream.js';
-import { dispatchOf, prepare } from './prepare.js';
+import { dispatchesOf, prepare, scratchBytes } from './prepare.js';
 
 /** Calls that a replay submits together: the GPU runs the first while the rest is being encoded. */
 const PART_CALLS = 64;
 
 interface Part { readonly entries: readonly Entry[]; readonly prepared: readonly Prepared[] }
+interface Planned { readonly entry: Entry; readonly dispatches: readonly Dispatch[] }
+interface Command { readonly entry: Entry; readonly prepared: readonly Prepared[] }
 
 /** What a plan needs of the backend that records it. */
 export interface Recorder {
@@ -27,18 +30,25 @@ export interface Recorder {
 }
 
 export class GpuPlan implements Plan {
-  private readonly memories: readonly Memory[];
+  /** Buffers that temporaries live in, by turns; and what calls use between their own dispatches. */
+  private readonly homes: readonly Memory[];
+  private readonly scratch: readonly Memory[];
   private readonly constants: GPUBuffer;
   private readonly parts: readonly Part[];
+  private usedSlots = 0;
   private disposed = false;
 
   constructor(private readonly recorder: Recorder, calls: readonly Call[], temporaries: ReadonlySet<BufferId>, private readonly afterDispose: () => void) {
     const { homes, sizes } = assign(calls, temporaries, (id) => recorder.bytesOf(id));
-    this.memories = sizes.map((bytes) => recorder.buffers.take(bytes));
-    this.constants = recorder.gpu.device.createBuffer({ size: Math.max(calls.length, 1) * SLOT_BYTES, usage: Usage.uniform | Usage.copyTarget });
-    const commands = calls.map((call, i) => this.prepare(call, i, homes));
+    const planned = calls.map((call) => this.planned(call));
+    const scratchSizes = largestOf(planned.map(({ dispatches }) => scratchBytes(dispatches)));
+    this.homes = sizes.map((bytes) => recorder.buffers.take(bytes));
+    this.scratch = scratchSizes.map((bytes) => recorder.buffers.take(bytes));
+    const slots = planned.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
+    this.constants = recorder.gpu.device.createBuffer({ size: Math.max(slots, 1) * SLOT_BYTES, usage: Usage.uniform | Usage.copyTarget });
+    const commands = planned.map((each) => this.prepare(each, homes));
     this.parts = Array.from({ length: Math.ceil(calls.length / PART_CALLS) }, (_, n) => commands.slice(n * PART_CALLS, (n + 1) * PART_CALLS))
-      .map((part) => ({ entries: part.map((c) => c.entry), prepared: part.flatMap((c) => c.prepared ?? []) }));
+      .map((part) => ({ entries: part.map((c) => c.entry), prepared: part.flatMap((c) => c.prepared) }));
   }
 
   /** Number of dispatches that one replay makes. */
@@ -62,34 +72,48 @@ export class GpuPlan implements Plan {
     this.disposed = true;
     this.recorder.stream.submit();
     this.constants.destroy();
-    for (const memory of this.memories) this.recorder.buffers.give(memory);
+    for (const memory of [...this.homes, ...this.scratch]) this.recorder.buffers.give(memory);
     this.afterDispose();
   }
 
-  private prepare(call: Call, index: number, homes: ReadonlyMap<BufferId, number>): { entry: Entry; prepared?: Prepared } {
-    const { gpu, stream } = this.recorder;
+  private planned(call: Call): Planned {
     const entry = this.recorder.entry(call);
     try {
-      const { prepared, memories } = prepare(dispatchOf(call, entry.fault), entry.fault !== undefined, {
-        gpu, faults: stream.faults,
-        memory: (operand) => {
-          const home = homes.get(operand.buffer);
-          return home === undefined ? this.recorder.external(operand) : this.memories[home];
-        },
-        constants: (words) => this.place(words, index),
-      });
-      entry.pipeline = prepared.pipeline;
-      entry.memories = memories;
-      return { entry, prepared };
+      return { entry, dispatches: dispatchesOf(call, entry.fault, this.recorder.gpu) };
     } catch (error) {
-      entry.failure = error as Error;
-      gpu.watch.troubled = true;
-      return { entry };
+      this.fail(entry, error);
+      return { entry, dispatches: [] };
     }
   }
 
-  private place(words: readonly number[], index: number): GPUBufferBinding {
-    const offset = index * SLOT_BYTES;
+  private prepare({ entry, dispatches }: Planned, homes: ReadonlyMap<BufferId, number>): Command {
+    const { gpu, stream } = this.recorder;
+    try {
+      const parts = dispatches.map((dispatch) => prepare(dispatch, entry.fault !== undefined, {
+        gpu, faults: stream.faults,
+        memory: (operand) => {
+          const home = homes.get(operand.buffer);
+          return home === undefined ? this.recorder.external(operand) : this.homes[home];
+        },
+        scratch: (index) => this.scratch[index],
+        constants: (words) => this.place(words),
+      }));
+      entry.pipelines = parts.map((part) => part.prepared.pipeline);
+      entry.memories = parts.flatMap((part) => part.memories);
+      return { entry, prepared: parts.map((part) => part.prepared) };
+    } catch (error) {
+      this.fail(entry, error);
+      return { entry, prepared: [] };
+    }
+  }
+
+  private fail(entry: Entry, error: unknown): void {
+    entry.failure = error as Error;
+    this.recorder.gpu.watch.troubled = true;
+  }
+
+  private place(words: readonly number[]): GPUBufferBinding {
+    const offset = this.usedSlots++ * SLOT_BYTES;
     this.recorder.gpu.device.queue.writeBuffer(this.constants, offset, new Uint32Array(words));
     return { buffer: this.constants, offset, size: constantBytes(words) };
   }
@@ -118,6 +142,11 @@ export function assign(calls: readonly Call[], temporaries: ReadonlySet<BufferId
     for (const id of mine) if (lastUse.get(id) === i) idle.add(homes.get(id)!);
   });
   return { homes, sizes };
+}
+
+/** The largest number at each place of sparse lists. */
+function largestOf(lists: readonly (readonly number[])[]): number[] {
+  return Array.from({ length: Math.max(0, ...lists.map((l) => l.length)) }, (_, i) => Math.max(...lists.map((l) => l[i] ?? 0)));
 }
 
 /** The smallest idle buffer that is large enough, else the largest, which then grows. */

@@ -1,4 +1,4 @@
-// From a call to a dispatch that can be encoded: picks the pipeline, binds buffers, sizes the grid.
+// From a call to dispatches that can be encoded: picks pipelines, binds buffers, sizes grids.
 
 import { byteLength, describeSpec } from '../../tensor/index.js';
 import type { Call, Operand } from '../../tensor/index.js';
@@ -6,6 +6,7 @@ import type { Memory } from './buffers.js';
 import { FAULT_BINDING } from './gpu.js';
 import type { Gpu } from './gpu.js';
 import type { Dispatch } from './kernel.js';
+import { isScratch } from './kernel.js';
 import { kernelOf } from './kernels/index.js';
 import type { Prepared } from './stream.js';
 
@@ -14,20 +15,32 @@ export interface Binder {
   readonly gpu: Gpu;
   readonly faults: GPUBuffer;
   memory(operand: Operand): Memory;
+  /** Memory of at least `bytes` for a call's own use (see `scratch`): the same for the same index. */
+  scratch(index: number, bytes: number): Memory;
   constants(words: readonly number[]): GPUBufferBinding;
 }
 
 /** What the call's kernel would dispatch; throws where there is none. */
-export function dispatchOf(call: Call, fault: number | undefined): Dispatch {
+export function dispatchesOf(call: Call, fault: number | undefined, { capabilities }: Gpu): readonly Dispatch[] {
   const kernel = kernelOf(call.op);
   if (!kernel?.accepts(call.inputs.map((i) => i.spec), call.attrs)) throw new Error(`there is no GPU kernel for ${call.inputs.map((i) => describeSpec(i.spec)).join(', ')}`);
-  return kernel.dispatch(call, fault ?? 0);
+  return [kernel.dispatch(call, fault ?? 0, capabilities)].flat();
+}
+
+/** Bytes of scratch memory by index. */
+export function scratchBytes(dispatches: readonly Dispatch[]): number[] {
+  const bytes: number[] = [];
+  for (const operand of dispatches.flatMap((d) => [...d.writes, ...d.reads]).filter(isScratch)) {
+    const index = -1 - operand.buffer;
+    bytes[index] = Math.max(bytes[index] ?? 0, byteLength(operand.spec));
+  }
+  return bytes;
 }
 
 export function prepare(dispatch: Dispatch, faulty: boolean, binder: Binder): { prepared: Prepared; memories: Memory[] } {
   const { gpu } = binder;
   const operands = [...dispatch.writes, ...dispatch.reads];
-  const memories = operands.map((operand) => binder.memory(operand));
+  const memories = operands.map((operand) => (isScratch(operand) ? binder.scratch(-1 - operand.buffer, byteLength(operand.spec)) : binder.memory(operand)));
   const pipeline = gpu.pipeline(dispatch, faulty);
   const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: binder.constants(dispatch.constants) }];
   operands.forEach(({ spec }, i) => entries.push({ binding: i + 1, resource: { buffer: memories[i].buffer, size: boundBytes(spec, gpu) } }));

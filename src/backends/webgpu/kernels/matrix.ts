@@ -1,27 +1,11 @@
 // Kernels that read a weight matrix in its storage format.
 
-import { elementCount, isBlockType, scaleGrid, scaleOffset } from '../../../tensor/index.js';
-import type { Spec } from '../../../tensor/index.js';
+import { elementCount } from '../../../tensor/index.js';
+import type { Call } from '../../../tensor/index.js';
 import { count, LANES } from '../kernel.js';
-import type { Kernel } from '../kernel.js';
-
-/** Of the block formats, shaders read q8_0 alone. */
-const isWeight = ({ dtype }: Spec): boolean => dtype !== 'i32' && (!isBlockType(dtype) || dtype === 'q8_0');
-
-/** Constants of a matrix: the WGSL struct Weight. */
-function weightConstants(spec: Spec): number[] {
-  const grid = scaleGrid(spec);
-  const [blockRows, blockColumns] = spec.scaleBlock ?? [1, 1];
-  return [spec.shape.at(-1) ?? 1, spec.shape.at(-2) ?? 1, grid ? scaleOffset(spec) / 4 : 0, blockRows, blockColumns, grid?.rows ?? 0, grid?.columns ?? 0, 0];
-}
-
-function weightParameters(spec: Spec) {
-  const columns = spec.shape.at(-1) ?? 1;
-  return { WEIGHT: spec.dtype, ALIGNED: columns % 4 === 0, EIGHTS: columns % 8 === 0 && EIGHTS.has(spec.dtype), SCALED: spec.scaleBlock !== undefined };
-}
-
-/** Formats that the shaders read eight numbers of at a time. */
-const EIGHTS: ReadonlySet<string> = new Set(['f16', 'bf16', 'q8_0']);
+import type { Dispatch, Kernel } from '../kernel.js';
+import { product } from './product.js';
+import { isWeight, weightConstants, weightParameters } from './weight.js';
 
 /** Lanes of a product of a matrix and few rows. */
 const PRODUCT_LANES = 128;
@@ -36,30 +20,34 @@ function lanesPerRow(rows: number, columns: number): number {
 }
 
 const FEW_TOKENS = 8;
-const TILE = 32;
 
 const linear: Kernel = {
   accepts: ([x, w, bias]) => x.dtype === 'f32' && isWeight(w) && (!bias || bias.dtype === 'f32'),
-  dispatch({ inputs, outputs }) {
-    const [x, w] = inputs;
-    const [rows, columns] = w.spec.shape;
-    const tokens = count(x) / columns;
-    const shared = { writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), tokens, rows] };
-    const parameters = { ...weightParameters(w.spec), BIAS: inputs.length > 2, GATE: false };
-    if (tokens > FEW_TOKENS) {
-      return { ...shared, source: 'linear_tiled', parameters, group: LANES, groups: Math.ceil(tokens / TILE) * Math.ceil(rows / TILE) };
-    }
-    const lanes = lanesPerRow(rows, columns);
-    const TOKENS = 2 ** Math.ceil(Math.log2(Math.max(tokens, 1)));
-    return { ...shared, source: 'linear', parameters: { ...parameters, LANES: lanes, TOKENS }, group: PRODUCT_LANES, groups: Math.ceil(rows / (PRODUCT_LANES / lanes)) };
+  dispatch(call) {
+    const [x, w, bias] = call.inputs;
+    const [n, k] = w.spec.shape;
+    const m = count(x) / k;
+    return m > FEW_TOKENS ? product({ m, n, k, a: x, b: w, bias, out: call.outputs[0] }) : fewTokens(call);
   },
 };
+
+function fewTokens({ inputs, outputs }: Call): Dispatch {
+  const [x, w] = inputs;
+  const [rows, columns] = w.spec.shape;
+  const tokens = count(x) / columns;
+  const lanes = lanesPerRow(rows, columns);
+  return {
+    source: 'linear', writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), tokens, rows],
+    parameters: { ...weightParameters(w.spec), BIAS: inputs.length > 2, GATE: false, LANES: lanes, TOKENS: 2 ** Math.ceil(Math.log2(Math.max(tokens, 1))) },
+    group: PRODUCT_LANES, groups: Math.ceil(rows / (PRODUCT_LANES / lanes)),
+  };
+}
 
 /** For few tokens alone: where there are many, the two parts of it cost little beside the product. */
 const linearSiluMul: Kernel = {
   accepts: ([x, w, up]) => x.dtype === 'f32' && isWeight(w) && up.dtype === 'f32' && elementCount(x.shape) / w.shape[1] <= FEW_TOKENS,
   dispatch(call) {
-    const product = linear.dispatch({ ...call, inputs: call.inputs.slice(0, 2) }, 0);
+    const product = fewTokens({ ...call, inputs: call.inputs.slice(0, 2) });
     return { ...product, reads: call.inputs, parameters: { ...product.parameters, GATE: true } };
   },
 };
@@ -76,6 +64,15 @@ const expertLinear: Kernel = {
       writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), choices, indices.spec.shape[1], rows],
       groups: choices * Math.ceil(rows / (PRODUCT_LANES / lanes)), group: PRODUCT_LANES,
     };
+  },
+};
+
+const matmul: Kernel = {
+  accepts: ([a, b]) => a.dtype === 'f32' && isWeight(b),
+  dispatch({ inputs: [a, b], outputs: [out], attrs }) {
+    const { transposeA = false } = attrs as { transposeA?: boolean };
+    const [m, n] = out.spec.shape;
+    return product({ m, n, k: b.spec.shape[0], a, tallA: transposeA, b, tallB: true, out });
   },
 };
 
@@ -107,5 +104,5 @@ const takeRows: Kernel = {
 };
 
 export const matrixKernels: Readonly<Record<string, Kernel>> = {
-  linear, linear_silu_mul: linearSiluMul, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
+  linear, linear_silu_mul: linearSiluMul, matmul, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
 };

@@ -16,6 +16,22 @@ export interface StoredTensor {
   read(): Promise<Uint8Array>;
   /** `length` bytes from `offset` within the tensor: for tensors too large to hold in one piece. */
   readRange(offset: number, length: number): Promise<Uint8Array>;
+  /** Fills memory, which may be shared with threads, from `offset` on; absent where that takes a copy. */
+  readInto?(offset: number, target: Uint8Array): Promise<void>;
+}
+
+/** Fills memory with a tensor's bytes from `offset` on, without a copy where there is a way. */
+export async function readInto(tensor: StoredTensor, offset: number, target: Uint8Array): Promise<void> {
+  if (tensor.readInto) await tensor.readInto(offset, target);
+  else target.set(await tensor.readRange(offset, target.length));
+}
+
+/** Throws CheckpointError unless a range lies within a tensor. */
+export function checkTensorRange({ name, file, byteLength }: Pick<StoredTensor, 'name' | 'file' | 'byteLength'>, offset: number, length: number): void {
+  const valid = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (!valid || offset + length > byteLength) {
+    throw new CheckpointError(`${file}: cannot read ${length} bytes at ${offset} of tensor ${quoted(name)}, which has ${byteLength}`);
+  }
 }
 
 /** A tensor whose bytes lie at `start` of a source. */
@@ -26,16 +42,17 @@ export function storedTensor(source: ByteSource, start: number, facts: Pick<Stor
     if (bytes.length !== length) throw new CheckpointError(`${source.name}: gave ${bytes.length} bytes of tensor ${quoted(name)}, asked for ${length}`);
     return bytes;
   };
+  const place = { ...facts, file: source.name };
   return {
-    ...facts,
-    file: source.name,
+    ...place,
     read: async () => exactly(await source.read(start, byteLength), byteLength),
     async readRange(offset, length) {
-      const valid = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
-      if (!valid || offset + length > byteLength) {
-        throw new CheckpointError(`${source.name}: cannot read ${length} bytes at ${offset} of tensor ${quoted(name)}, which has ${byteLength}`);
-      }
+      checkTensorRange(place, offset, length);
       return exactly(await source.read(start + offset, length), length);
     },
+    readInto: source.readInto && (async (offset, target) => {
+      checkTensorRange(place, offset, target.length);
+      await source.readInto!(start + offset, target);
+    }),
   };
 }

@@ -7,7 +7,7 @@ import type { Decoder, KvCache } from '../nn/index.js';
 import { byteLength, elementBytes, WASM_CAPACITY } from '../tensor/index.js';
 import type { Backend } from '../tensor/index.js';
 import type { KvFormat } from './kv-format.js';
-import { layerOf, partsOf } from './weights.js';
+import { layerOf, partsOf } from './fill.js';
 import type { StreamingPlan, Target } from './weights.js';
 
 /** What the process takes beside weights and cache: the runtime, code, activations. */

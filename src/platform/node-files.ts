@@ -46,26 +46,32 @@ async function openFile(path: string): Promise<ByteSource> {
   try {
     const status = await handle.stat();
     if (!status.isFile()) throw new Error(`${path} is not a file`);
-    return { name: path, size: status.size, read: reader(handle, path, status.size), close: () => handle.close() };
+    const readInto = reader(handle, path, status.size);
+    const read: ByteSource['read'] = async (offset, length) => {
+      checkRange(path, status.size, offset, length);
+      const bytes = allocate(path, length);
+      await readInto(offset, bytes);
+      return bytes;
+    };
+    return { name: path, size: status.size, read, readInto, close: () => handle.close() };
   } catch (error) {
     await handle.close();
     throw error;
   }
 }
 
-function reader(handle: FileHandle, path: string, size: number): ByteSource['read'] {
-  return async (offset, length) => {
+function reader(handle: FileHandle, path: string, size: number): NonNullable<ByteSource['readInto']> {
+  return async (offset, target) => {
+    const { length } = target;
     checkRange(path, size, offset, length);
-    const bytes = allocate(path, length);
     // A read may return less than asked for (a signal, a network file system): ask for the rest.
     for (let done = 0; done < length; ) {
-      const { bytesRead } = await explained(path, handle.read(bytes, done, Math.min(length - done, READ_PIECE), offset + done));
+      const { bytesRead } = await explained(path, handle.read(target, done, Math.min(length - done, READ_PIECE), offset + done));
       if (bytesRead === 0) {
         throw new Error(`${path} ends at byte ${offset + done}, but had ${size} when it was opened; it was changed while being read`);
       }
       done += bytesRead;
     }
-    return bytes;
   };
 }
 

@@ -15,6 +15,11 @@ export interface ByteSource {
    * Rejects when the range leaves the source or fewer bytes can be had. Calls may overlap in time.
    */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /**
+   * The same into memory that is there already, and may be shared with threads: neither allocated nor
+   * copied. Absent where a source cannot do without its own memory.
+   */
+  readInto?(offset: number, target: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
 

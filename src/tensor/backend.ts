@@ -72,6 +72,11 @@ export interface Backend {
   readonly streamCounts?: StreamCounts;
   free(buffer: BufferId): void;
   write(buffer: BufferId, offset: number, bytes: Uint8Array): void;
+  /**
+   * As `write`, of bytes that `put` brings: it gets `length` bytes of memory, which threads may share.
+   * Nobody may ask anything of the buffer, or free it, until that is done. Absent where memory is out of reach.
+   */
+  fill?(buffer: BufferId, offset: number, length: number, put: (memory: Uint8Array) => Promise<void>): Promise<void>;
   append(call: Call): void;
   flush(): void;
   read(buffer: BufferId, offset: number, byteCount: number): Promise<Uint8Array>;

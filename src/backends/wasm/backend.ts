@@ -82,8 +82,7 @@ export class WasmBackend implements Backend {
 
   write(buffer: BufferId, offset: number, bytes: Uint8Array): void {
     const slot = this.slot(buffer);
-    if (offset + bytes.byteLength > slot.bytes) throw new RangeError(`write of ${bytes.byteLength} bytes at ${offset} exceeds a buffer of ${slot.bytes}`);
-    if (slot.streamed) throw new Error(`${slot.streamed.source.name} is streamed and cannot be written to`);
+    this.checkWrite(slot, offset, bytes.byteLength);
     this.settleLayouts(new Map([[slot, undefined]]));
     if (this.idle) {
       back(slot, this.heap);
@@ -94,6 +93,20 @@ export class WasmBackend implements Backend {
     const from: Slot = { bytes: bytes.byteLength, address: this.heap.take(bytes.byteLength, 'now') };
     this.heap.bytes.set(bytes, from.address);
     this.add({ kind: 'write', slot, offset, from }, from.bytes);
+  }
+
+  async fill(buffer: BufferId, offset: number, length: number, put: (memory: Uint8Array) => Promise<void>): Promise<void> {
+    const slot = this.slot(buffer);
+    if (this.idle && !slot.packed && this.heap.shared) {
+      this.checkWrite(slot, offset, length);
+      back(slot, this.heap);
+      await put(this.heap.bytes.subarray(slot.address! + offset, slot.address! + offset + length));
+      slot.poison = undefined;
+      return;
+    }
+    const bytes = new Uint8Array(length);
+    await put(bytes);
+    this.write(buffer, offset, bytes);
   }
 
   append(call: Call): void {
@@ -233,6 +246,11 @@ export class WasmBackend implements Backend {
       if (this.stream.idle) done();
       else this.stream.push({ records: 0, count: 0, done });
     });
+  }
+
+  private checkWrite({ bytes, streamed }: Slot, offset: number, length: number): void {
+    if (offset + length > bytes) throw new RangeError(`write of ${length} bytes at ${offset} exceeds a buffer of ${bytes}`);
+    if (streamed) throw new Error(`${streamed.source.name} is streamed and cannot be written to`);
   }
 
   private slotCall(call: Call): SlotCall {

@@ -34,6 +34,9 @@ export class Heap {
   get bytes(): Uint8Array { return this.current().bytes; }
   get words(): Int32Array { return this.current().words; }
 
+  /** Whether views stay valid when the memory grows. */
+  get shared(): boolean { return typeof SharedArrayBuffer === 'function' && this.memory.buffer instanceof SharedArrayBuffer; }
+
   /** Address of `size` bytes, aligned to 64. */
   take(size: number, use: Use): number {
     const wanted = Math.max(align(size), ALIGNMENT);

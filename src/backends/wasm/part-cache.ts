@@ -116,10 +116,9 @@ export class PartCache {
     const address = pool.free.pop() ?? this.evict(pool, ahead);
     if (address === undefined) return undefined;
     const key = this.key(matrix, index);
-    const target = this.heap.bytes.subarray(address, address + pool.bytes);
     const entry: Entry = {
       matrix, index, address, state: 'loading', pins: 0, ahead,
-      loaded: matrix.source.read(index, target).then(() => {
+      loaded: this.read(matrix, index, address, pool.bytes).then(() => {
         entry.state = matrix.packing ? 'stored' : 'packed';
         this.counts.bytesRead += pool.bytes;
       }, (error: unknown) => {
@@ -132,6 +131,14 @@ export class PartCache {
     entry.loaded.catch(() => {});
     pool.entries.set(key, entry);
     return entry;
+  }
+
+  private async read({ source }: StreamedMatrix, index: number, address: number, bytes: number): Promise<void> {
+    if (this.heap.shared) return source.read(index, this.heap.bytes.subarray(address, address + bytes));
+    // Memory that threads do not share moves when it grows.
+    const copy = new Uint8Array(bytes);
+    await source.read(index, copy);
+    this.heap.bytes.set(copy, address);
   }
 
   private evict(pool: Pool, forGuess: boolean): number | undefined {

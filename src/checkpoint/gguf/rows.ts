@@ -7,6 +7,7 @@
 // the last two axes.
 
 import { CheckpointError, quoted } from '../error.js';
+import { checkTensorRange } from '../stored.js';
 import type { StoredTensor } from '../stored.js';
 import { dequantize } from './dequantize.js';
 import { bytesOfValues, formatOf } from './types.js';
@@ -17,6 +18,8 @@ export interface Rows {
   readonly dtype: string;
   /** The bytes of some rows. */
   read(first: number, count: number): Promise<Uint8Array>;
+  /** Fills memory with rows from `first` on: where they lie in the file as they are wanted. */
+  readInto?(first: number, target: Uint8Array): Promise<void>;
 }
 
 const product = (extents: readonly number[]): number => extents.reduce((total, extent) => total * extent, 1);
@@ -30,7 +33,11 @@ const isPlain = ({ dtype }: Rows): boolean => formatOf(dtype).values === 1;
 export function storedRows(tensor: StoredTensor): Rows {
   const { shape, dtype } = tensor;
   const bytes = bytesOfValues(dtype, shape.at(-1) ?? 1);
-  return { shape, dtype, read: (first, count) => tensor.readRange(first * bytes, count * bytes) };
+  return {
+    shape, dtype,
+    read: (first, count) => tensor.readRange(first * bytes, count * bytes),
+    readInto: tensor.readInto && ((first, target) => tensor.readInto!(first * bytes, target)),
+  };
 }
 
 /** The same numbers as float32. */
@@ -59,7 +66,11 @@ export function reshaped(rows: Rows, shape: readonly number[]): Rows {
 export function slice(rows: Rows, start: number, length: number): Rows {
   const { shape: [, ...rest] } = rows;
   const inner = product(rest.slice(0, -1));
-  return { shape: [length, ...rest], dtype: rows.dtype, read: (first, count) => rows.read(start * inner + first, count) };
+  return {
+    shape: [length, ...rest], dtype: rows.dtype,
+    read: (first, count) => rows.read(start * inner + first, count),
+    readInto: rows.readInto && ((first, target) => rows.readInto!(start * inner + first, target)),
+  };
 }
 
 /** One entry of the first axis, without that axis. */
@@ -134,7 +145,7 @@ function groupwise(shape: readonly number[], dtype: string, size: number, bytes:
 export function shifted(rows: Rows, constant: number): Rows {
   const floats = decoded(rows);
   return {
-    ...floats,
+    shape: floats.shape, dtype: floats.dtype,
     async read(first, count) {
       // A copy: what is read may share memory with a file's.
       return bytesOf(floatsOf(await floats.read(first, count)).map((value) => value + constant));
@@ -200,14 +211,17 @@ export function matrixSlice(rows: Rows, start: number, length: number): Rows {
 export function asStored(name: string, file: string, rows: Rows, held: (dtype: string) => boolean): StoredTensor {
   const given = held(rows.dtype) ? rows : decoded(rows);
   const bytes = rowBytes(given);
-  const byteLength = rowCount(given) * bytes;
+  const facts = { name, file, shape: given.shape, dtype: given.dtype, byteLength: rowCount(given) * bytes };
   return {
-    name, file, shape: given.shape, dtype: given.dtype, byteLength,
+    ...facts,
     read: () => given.read(0, rowCount(given)),
+    readInto: given.readInto && (async (offset, target) => {
+      checkTensorRange(facts, offset, target.length);
+      if (offset % bytes !== 0) throw new CheckpointError(`${file}: tensor ${quoted(name)} is read into memory by whole rows of ${bytes} bytes`);
+      await given.readInto!(offset / bytes, target);
+    }),
     async readRange(offset, length) {
-      if (!(Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && offset + length <= byteLength)) {
-        throw new CheckpointError(`${file}: cannot read ${length} bytes at ${offset} of tensor ${quoted(name)}, which has ${byteLength}`);
-      }
+      checkTensorRange(facts, offset, length);
       if (length === 0) return new Uint8Array(0);
       const first = Math.floor(offset / bytes);
       const read = await given.read(first, Math.ceil((offset + length) / bytes) - first);

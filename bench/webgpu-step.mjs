@@ -149,13 +149,12 @@ console.log(`Qwen3-${options.shape} ${options.format}, ${sequences} sequence(s):
 if (options.profile) {
   for (const method of ['write', 'read']) watch(backend, method, times);
   watch(backend.stream, 'submit', times);
-  for (const { plan } of engine.runner.plans.values()) watch(plan, 'replay', times);
-  watch(engine.runner, 'stepNow', times);
+  for (const { plan } of engine.runner.samplingPlans.values()) watch(plan, 'replay', times);
   const before = engine.runner.counts.replays;
   await run();
   const steps = engine.runner.counts.replays - before;
   console.log(`  the calling thread, prefill included, per step of ${steps}: ${Object.entries(times).map(([name, ms]) => `${name} ${(ms / steps).toFixed(3)} ms`).join(', ')}`);
-  if (timed) for (const { plan } of engine.runner.plans.values()) await profile(plan);
+  if (timed) for (const { plan } of engine.runner.samplingPlans.values()) await profile(plan);
 }
 engine.dispose();
 process.exit(0);

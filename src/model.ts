@@ -5,8 +5,8 @@ import { openCheckpoint, resolveSource } from './checkpoint/index.js';
 import type { Checkpoint, CheckpointSource, DownloadProgress } from './checkpoint/index.js';
 import { createBackend, Engine, savedConfig, saveWeights } from './engine/index.js';
 import type { BackendName, KvFormat, LoadProgress, Sequence, StepRequest, Traced, WeightFormat } from './engine/index.js';
-import { generate, PREFILL_CHUNK } from './generate/index.js';
-import type { FinishReason, GenerateOptions, Piece } from './generate/index.js';
+import { generate, generateBatch, PREFILL_CHUNK } from './generate/index.js';
+import type { BatchOptions, Completion, FinishReason, GenerateOptions, Piece } from './generate/index.js';
 import { platform } from './platform/index.js';
 import { promptIds, tokenizerFromFiles } from './tokenizer/index.js';
 import type { Prompt, Tokenizer } from './tokenizer/index.js';
@@ -139,6 +139,17 @@ export class Model {
     return generate(this.engine.runner, this.encode(prompt), this.tokenizer, this.endTokens, { ...this.defaults(), ...defined(options) });
   }
 
+  /**
+   * Continues many prompts, up to `parallel` of them in one pass over the weights, each until a stop
+   * token or `maxTokens`. Completions come as they end, with the number of their prompt. Sampling is
+   * greedy or by temperature; generation_config.json is not asked. See docs/sequences.md.
+   */
+  async *generateBatch(prompts: Iterable<Prompt>, options: BatchOptions = {}): AsyncGenerator<Completion & { readonly text?: string }, void> {
+    for await (const completion of generateBatch(this.engine.runner, this.encodeAll(prompts), this.endTokens, options)) {
+      yield this.tokenizer ? { ...completion, text: this.tokenizer.decode([...completion.tokens], { skipSpecialTokens: true }) } : completion;
+    }
+  }
+
   /** Tokens that end a turn: generation_config's, the config's, and those that the template implies. */
   get endTokens(): ReadonlySet<number> {
     const text = (this.config.text_config ?? {}) as Record<string, unknown>;
@@ -184,6 +195,10 @@ export class Model {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
+  }
+
+  private *encodeAll(prompts: Iterable<Prompt>): Generator<number[], void> {
+    for (const prompt of prompts) yield this.encode(prompt);
   }
 
   private defaults(): GenerateOptions {

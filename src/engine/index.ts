@@ -8,6 +8,7 @@ export { kvFormats } from './kv-format.js';
 export type { KvFormat } from './kv-format.js';
 export { Runner } from './runner.js';
 export type { StepRequest, WantedLogits } from './runner.js';
+export type { DrawRequest, Draws } from './sampling.js';
 export { assemble, savedConfig, saveWeights, storedParts } from './save.js';
 export { Sequence } from './sequence.js';
 export { syntheticWeight } from './synthetic.js';

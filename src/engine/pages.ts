@@ -43,12 +43,16 @@ export class PageGroup {
     return this.capacity - this.free.length;
   }
 
-  /** Gives `list` a page for every token of [from, to) and takes back what the mask hides from `to` on. */
-  extend(list: PageList, from: number, to: number): void {
+  /** Gives `list` a page for every token of [from, to). Whether it lacked one. */
+  extend(list: PageList, from: number, to: number): boolean {
+    let grown = false;
     for (let page = Math.floor(from / PAGE_TOKENS); page * PAGE_TOKENS < to; page++) {
       while (list.length <= page) list.push(-1);
-      if (list[page] < 0) list[page] = this.take();
+      if (list[page] >= 0) continue;
+      list[page] = this.take();
+      grown = true;
     }
+    return grown;
   }
 
   /** Frees pages that no token at `position` or later can see. */

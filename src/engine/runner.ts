@@ -1,28 +1,30 @@
 // Runs steps: lays the new tokens of several sequences end to end, prepares pages and the step
 // block, runs the model, and reads the wanted logits. Steps in which every sequence adds one token
-// are recorded once per power-of-two count and then replayed.
+// are replayed from plans; `draw` runs those whose tokens the device chooses itself.
 
 import type { Decoder } from '../nn/index.js';
-import { fuse, scope } from '../tensor/index.js';
-import type { Device, Plan, Tensor } from '../tensor/index.js';
+import { PAGE_TOKENS, scope } from '../tensor/index.js';
+import type { Device } from '../tensor/index.js';
 import type { KvFormat } from './kv-format.js';
 import { KvPages } from './pages.js';
+import { Plans } from './plans.js';
+import { DeviceDraws, HostDraws, SamplingBlock } from './sampling.js';
+import type { DrawRequest, Draws } from './sampling.js';
 import { Sequence } from './sequence.js';
 import { StepBlock } from './step.js';
-import type { StepContents, StepShape } from './step.js';
-import { PAGE_TOKENS } from '../tensor/index.js';
+import type { StepContents } from './step.js';
 
 /** Which logits a step should return for a sequence: of its last new token, of all, or none. */
 export type WantedLogits = 'last' | 'all' | 'none';
 
 export interface StepRequest { readonly sequence: Sequence; readonly tokens: readonly number[]; readonly logits?: WantedLogits }
 
-interface Recorded { readonly block: StepBlock; readonly plan: Plan; readonly logits: Tensor; readonly generation: number }
-
 export class Runner {
   readonly kv: KvPages;
   private readonly sequences = new Set<Sequence>();
-  private readonly plans = new Map<number, Recorded>();
+  /** Steps that end in logits, and steps that end in the next token. */
+  readonly plans: Plans<StepBlock>;
+  readonly samplingPlans: Plans<SamplingBlock>;
   private tail: Promise<void> = Promise.resolve();
   private disposed = false;
   /** Counters that tests and `bench` read. */
@@ -30,6 +32,12 @@ export class Runner {
 
   constructor(readonly device: Device, readonly decoder: Decoder, readonly contextLength: number, private readonly replay = true, kv?: KvFormat) {
     this.kv = new KvPages(device, decoder, kv);
+    const onRecorded = () => { this.counts.recorded++; };
+    this.plans = new Plans(device, this.kv, contextLength, (shape) => new StepBlock(device, this.kv, shape), (block) => decoder(block), onRecorded);
+    this.samplingPlans = new Plans(device, this.kv, contextLength, (shape) => new SamplingBlock(device, this.kv, shape), (block) => {
+      block.advance(decoder(block));
+      return undefined;
+    }, onRecorded);
   }
 
   sequence(): Sequence {
@@ -46,6 +54,42 @@ export class Runner {
     const result = this.tail.then(() => this.stepNow(requests));
     this.tail = result.then(() => undefined, () => undefined);
     return result;
+  }
+
+  /**
+   * Continues sequences with tokens that are drawn where the logits are. Where the backend can, steps
+   * are under way before the tokens of earlier ones were read; other steps of the runner may come in between.
+   */
+  draw(requests: readonly DrawRequest[]): Draws {
+    if (this.disposed) throw new Error('the model was disposed');
+    for (const { sequence, token, temperature = 0, seed = 0, limit = 0 } of requests) {
+      sequence.check();
+      this.checkTokens([token], sequence.length);
+      if (!(temperature >= 0 && temperature < Infinity)) throw new RangeError(`temperature must be at least 0, got ${temperature}`);
+      if (!Number.isInteger(seed)) throw new RangeError(`seed must be a whole number, got ${seed}`);
+      if (!(limit >= 0)) throw new RangeError(`limit must be at least 0, got ${limit}`);
+    }
+    if (new Set(requests.map((r) => r.sequence)).size !== requests.length) throw new Error('a sequence can appear once in a step');
+    const context = {
+      kv: this.kv, contextLength: this.contextLength, plans: this.samplingPlans, counts: this.counts, stepsAhead: this.device.backend.stepsAhead ?? 1,
+      catchUp: async (sequences: readonly Sequence[]) => { await this.step(sequences.map((sequence) => ({ sequence, tokens: [], logits: 'none' }))); },
+      step: (each: readonly StepRequest[]) => this.step(each),
+      busy: (work: Promise<unknown>) => {
+        const done = work.then(() => undefined, () => undefined);
+        this.tail = Promise.all([this.tail, done]).then(() => undefined);
+      },
+      failed: () => this.forgetPages(),
+    };
+    return this.drawsOnDevice ? new DeviceDraws(context, requests) : new HostDraws(context, requests);
+  }
+
+  /** Whether `draw` keeps the device at work while the host looks at what was drawn. */
+  get drawsAhead(): boolean {
+    return this.drawsOnDevice && (this.device.backend.stepsAhead ?? 1) > 1;
+  }
+
+  private get drawsOnDevice(): boolean {
+    return this.replay && this.device.backend.stepsAhead !== undefined;
   }
 
   /** Resolves when no step is running or waiting. */
@@ -92,7 +136,8 @@ export class Runner {
   dispose(): void {
     this.disposed = true;
     for (const sequence of [...this.sequences]) sequence.dispose();
-    this.dropPlans();
+    this.plans.dispose();
+    this.samplingPlans.dispose();
     this.kv.dispose();
   }
 
@@ -136,51 +181,15 @@ export class Runner {
   }
 
   private async replayed(contents: StepContents): Promise<Float32Array> {
-    const bucket = 2 ** Math.ceil(Math.log2(contents.tokens.length));
-    const recorded = this.recorded(bucket);
-    recorded.block.write(contents);
-    recorded.plan.replay();
+    const { block, plan, result } = this.plans.for(contents.tokens.length);
+    block.write(contents);
+    plan.replay();
     this.counts.replays++;
-    return recorded.logits.toFloat32();
-  }
-
-  private recorded(bucket: number): Recorded {
-    const found = this.plans.get(bucket);
-    if (found?.generation === this.kv.generation) return found;
-    if (found) this.dropPlan(bucket, found);
-    const shape: StepShape = { tokens: bucket, sequences: bucket, rows: bucket, pages: this.pagesPerSequence };
-    const block = new StepBlock(this.device, this.kv, shape);
-    const { result: logits, capture } = this.device.capture(() => scope(() => this.decoder(block)).retain());
-    const { backend } = this.device;
-    const keep = [logits.storage.id];
-    const calls = fuse(capture.calls, keep, (call) => backend.supports(call.op, call.inputs.map((i) => i.spec), call.attrs));
-    let plan: Plan;
-    try {
-      plan = backend.record(calls, keep);
-    } catch (error) {
-      block.dispose();
-      logits.release();
-      throw error;
-    }
-    const recorded = { block, logits, plan, generation: this.kv.generation };
-    this.plans.set(bucket, recorded);
-    this.counts.recorded++;
-    return recorded;
+    return result!.toFloat32();
   }
 
   private get pagesPerSequence(): number {
     return Math.ceil(this.contextLength / PAGE_TOKENS);
-  }
-
-  private dropPlans(): void {
-    for (const [bucket, recorded] of this.plans) this.dropPlan(bucket, recorded);
-  }
-
-  private dropPlan(bucket: number, { plan, block, logits }: Recorded): void {
-    plan.dispose();
-    block.dispose();
-    logits.release();
-    this.plans.delete(bucket);
   }
 }
 

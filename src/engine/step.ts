@@ -24,7 +24,8 @@ export class StepBlock implements Step {
   readonly tokens: Tensor;
   readonly positions: Tensor;
   readonly outputRows: Tensor | null;
-  private readonly slots: Tensor;
+  /** Which sequence each token belongs to; -1: none, and nothing is computed for it. */
+  readonly slots: Tensor;
   private readonly pageTables: readonly Tensor[];
 
   constructor(device: Device, private readonly kv: KvPages, readonly shape: StepShape) {
@@ -40,11 +41,19 @@ export class StepBlock implements Step {
   write(contents: StepContents): void {
     write(this.tokens, contents.tokens, 0);
     write(this.positions, contents.positions, 0);
-    write(this.slots, contents.slots, -1);
+    this.writeSlots(contents.slots);
     if (this.outputRows) write(this.outputRows, contents.rows, -1);
+    this.writePages(contents.pages);
+  }
+
+  writeSlots(slots: StepContents['slots']): void {
+    write(this.slots, slots, -1);
+  }
+
+  writePages(pages: StepContents['pages']): void {
     this.pageTables.forEach((table, group) => {
       const entries = new Array<number>(this.shape.sequences * this.shape.pages).fill(-1);
-      contents.pages[group].forEach((list, s) => list.forEach((page, i) => { entries[s * this.shape.pages + i] = page; }));
+      pages[group].forEach((list, s) => list.forEach((page, i) => { entries[s * this.shape.pages + i] = page; }));
       write(table, entries, -1);
     });
   }

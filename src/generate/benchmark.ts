@@ -72,8 +72,8 @@ export async function benchmark(runner: Runner, { prompt = 512, generate = 64, s
       running.push(each);
       await prefill(runner, each, ids, running.length === 1 ? prefillClock : new Clock(signal));
     }
-    await advance(runner, running);
-    for (let i = 0; i < generate; i++) await decodeClock.time(() => advance(runner, running));
+    await decode(runner, running, 1, new Clock(signal));
+    await decode(runner, running, generate, decodeClock);
   } finally {
     for (const { sequence } of running) sequence.dispose();
   }
@@ -92,7 +92,10 @@ async function prefill(runner: Runner, each: Running, ids: readonly number[], cl
   }
 }
 
-async function advance(runner: Runner, running: readonly Running[]): Promise<void> {
-  const logits = await runner.step(running.map(({ sequence, next }) => ({ sequence, tokens: [next] })));
-  running.forEach((each, i) => { each.next = largest(logits[i]); });
+/** Draws `count` tokens for every sequence, from nothing under way to nothing under way. */
+async function decode(runner: Runner, running: readonly Running[], count: number, clock: Clock): Promise<void> {
+  const draws = runner.draw(running.map(({ sequence, next }) => ({ sequence, token: next, limit: count })));
+  for (let tokens; (tokens = await clock.time(() => draws.next())) !== undefined;) {
+    for (const [i, token] of tokens.entries()) running[i].next = token;
+  }
 }

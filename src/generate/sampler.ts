@@ -27,35 +27,38 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
+/** A seed for those who do not care which. */
+export const randomSeed = (): number => Math.floor(Math.random() * 2 ** 32);
+
 interface Candidate { readonly id: number; readonly p: number }
 
 export class Sampler {
   private readonly random: () => number;
-  private readonly temperature: number;
-  private readonly topK: number;
-  private readonly topP: number;
-  private readonly minP: number;
-  private readonly penalty: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
 
   constructor(options: SamplingOptions = {}) {
     this.temperature = inRange('temperature', options.temperature ?? 0, 0, 100);
     this.topK = inRange('topK', options.topK ?? 0, 0, 2 ** 31);
     this.topP = inRange('topP', options.topP ?? 1, 0, 1);
     this.minP = inRange('minP', options.minP ?? 0, 0, 1);
-    this.penalty = inRange('repetitionPenalty', options.repetitionPenalty ?? 1, 1e-6, 100);
-    this.random = seededRandom(options.seed ?? Math.floor(Math.random() * 2 ** 32));
+    this.repetitionPenalty = inRange('repetitionPenalty', options.repetitionPenalty ?? 1, 1e-6, 100);
+    this.random = seededRandom(options.seed ?? randomSeed());
   }
 
   /** Picks a token. `seen`: every token of the sequence so far. `logits` is left as it is. */
   pick(logits: Float32Array, seen: readonly number[]): number {
-    const scores = this.penalty === 1 ? logits : this.penalised(logits, seen);
+    const scores = this.repetitionPenalty === 1 ? logits : this.penalised(logits, seen);
     if (this.temperature === 0) return largest(scores);
     return this.draw(this.candidates(scores));
   }
 
   private penalised(logits: Float32Array, seen: readonly number[]): Float32Array {
     const out = logits.slice();
-    for (const id of new Set(seen)) out[id] = out[id] > 0 ? out[id] / this.penalty : out[id] * this.penalty;
+    for (const id of new Set(seen)) out[id] = out[id] > 0 ? out[id] / this.repetitionPenalty : out[id] * this.repetitionPenalty;
     return out;
   }
 

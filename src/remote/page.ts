@@ -138,6 +138,7 @@ class RemoteModel implements Remote {
   }
 
   get engine(): never { return elsewhere('engine'); }
+  generateBatch(): never { return elsewhere('generateBatch()'); }
   sequence(): Sequence { return elsewhere('sequence()'); }
   async step(_requests: readonly StepRequest[]): Promise<Float32Array[]> { return elsewhere('step()'); }
 

@@ -58,6 +58,11 @@ export interface Backend {
   readonly capacity?: number;
   /** How many threads compute, where the backend has some. */
   readonly threads?: number;
+  /**
+   * Where plans may draw tokens themselves (the op `sample`): how many steps to submit before the first
+   * one's tokens are read; more than 1 where work goes on while the caller does other things.
+   */
+  readonly stepsAhead?: number;
   /** Whether `op` has a kernel here; false makes the caller use `compose`, or fail by name. */
   supports(op: string, inputs: readonly Spec[], attrs: Attrs): boolean;
   /** Announces how many bytes weights and KV will take; rejects with figures if they cannot fit. */

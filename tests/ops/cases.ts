@@ -170,6 +170,7 @@ export const opCases: readonly OpCase[] = [...elementwise, ...normal, ...matrice
 export const coveredElsewhere: Readonly<Record<string, string>> = {
   kv_append: 'changes its first input: tests/ops/pages.test.ts',
   copy: 'changes its first input: tests/ops/pages.test.ts',
+  sample: 'changes its second and third input: tests/engine/draw.test.ts and tests/webgpu/ops.test.ts',
   adamw: 'changes its first inputs: tests/training/optimizers.test.ts',
   add_rms_norm: 'only plans contain it: tests/ops/fuse.test.ts',
   silu_mul: 'only plans contain it: tests/ops/fuse.test.ts',

@@ -86,7 +86,7 @@ describe.skipIf(missing('qwen3'))(on('qwen3'), () => {
     await continued(model, ids.slice(0, PROMPT), 2);
     const layers = model.engine.decoder.frame.layers.length;
     const [dispatches] = (model.engine.device.backend as WebGpuBackend).counts.plannedDispatches;
-    // Around the layers: embed the token, norm the first layer's input, pick the row, norm it, project it.
+    // Around the layers: embed the token, norm the first layer's input, project what the last returns, draw in two.
     expect(dispatches - 5).toBe(14 * layers);
     await close(model);
   });

@@ -105,7 +105,18 @@ const cache: Case[] = [
   { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 2, 64, 9], 2), half([6, 2, 64, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },
 ];
 
-const cases = [...shared, ...elementwise, ...rope, ...headNorms, ...rows, ...matrices, ...products, ...experts, ...heads, ...cache];
+// One row greedy, one that ends, one of padding, two drawn; wide rows have several parts.
+const sampling: Case[] = [7, 300, 9001].flatMap((vocabulary) => [1, 2].map((readInput): Case => ({
+  op: 'sample', readInput, note: `${vocabulary} tokens, ${readInput === 1 ? 'tokens' : 'positions'}`,
+  inputs: [floats([5, vocabulary], vocabulary, 4), integers([5], [1, 2, 3, 4, 5]), integers([5], [10, 0, 7, 99, 4095]), integers([5], [0, -1, 2, 3, 4]),
+    { ...floats([5]), values: Float32Array.of(0, 1, 0.5, 1, 1.5) }, integers([5], [1, 2, 3, -4, 2 ** 31 - 1])],
+})));
+const noToken: Case[] = [NaN, -Infinity, Infinity].map((x) => ({
+  op: 'sample', readInput: 1, note: `logits of ${x}`,
+  inputs: [{ ...floats([1, 300]), values: new Float32Array(300).fill(x) }, integers([1], [3]), integers([1], [0]), integers([1], [0]), { ...floats([1]), values: Float32Array.of(0) }, integers([1], [0])],
+}));
+
+const cases = [...shared, ...elementwise, ...rope, ...headNorms, ...rows, ...matrices, ...products, ...experts, ...heads, ...cache, ...sampling, ...noToken];
 
 describe.skipIf(!gpuKind)(titled('ops'), () => {
   let backend: WebGpuBackend;

@@ -7,6 +7,7 @@ interface Slot { bytes: number; memory?: Uint8Array; poison?: Error }
 
 export class ReferenceBackend implements Backend {
   readonly name: string = 'reference';
+  readonly stepsAhead = 1;
   private readonly slots = new Map<BufferId, Slot>();
   private nextId = 1;
 

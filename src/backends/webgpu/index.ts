@@ -22,6 +22,7 @@ interface Slot extends Judged { readonly bytes: number; memory?: Memory }
 
 export class WebGpuBackend implements Backend {
   readonly name = 'webgpu';
+  readonly stepsAhead = 3;
   private readonly slots = new Map<BufferId, Slot>();
   private readonly buffers: Buffers;
   private readonly stream: Stream;

@@ -20,6 +20,7 @@ export { outer } from './outer.js';
 export { rmsNorm } from './rms_norm.js';
 export { rope } from './rope.js';
 export type { RopeAttrs, RopeLayout } from './rope.js';
+export { drawToken, gumbelNoise, NO_TOKEN, sample } from './sample.js';
 export { scale } from './scale.js';
 export { concat, slice, split } from './slice.js';
 export { softmax } from './softmax.js';

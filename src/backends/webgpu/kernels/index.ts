@@ -5,8 +5,9 @@ import { attentionKernels } from './attention.js';
 import { elementwiseKernels } from './elementwise.js';
 import { matrixKernels } from './matrix.js';
 import { rowKernels } from './rows.js';
+import { samplingKernels } from './sampling.js';
 
-const kernels: Readonly<Record<string, Kernel>> = { ...elementwiseKernels, ...rowKernels, ...matrixKernels, ...attentionKernels };
+const kernels: Readonly<Record<string, Kernel>> = { ...elementwiseKernels, ...rowKernels, ...matrixKernels, ...attentionKernels, ...samplingKernels };
 
 export function kernelOf(op: string): Kernel | undefined {
   return Object.hasOwn(kernels, op) ? kernels[op] : undefined;

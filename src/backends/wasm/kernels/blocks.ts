@@ -13,7 +13,8 @@
 import { Format } from '../abi';
 import { f16 } from './formats';
 import { splat } from './math';
-import { packQ8, unpackQ8 } from './quantized';
+import { packNibbles, packQ4, packQ8 } from './packing';
+import { unpackQ8 } from './quantized';
 import { int, pointer, scratch, unitHi, unitLo } from './record';
 
 /** Numbers of a block. */
@@ -38,10 +39,10 @@ function permute(packing: bool, from: usize, to: usize): void {
   for (let unit = unitLo; unit < unitHi; unit++) {
     const at = <usize>(unit / groups * rows + unit % groups * 4) * blocks * size;
     memory.copy(scratch, from + at, bytes);
-    for (let b = 0; b < blocks; b++) for (let lane = 0; lane < 4; lane++) {
-      const stored = <usize>(lane * blocks + b) * size, packed = <usize>b * size << 2;
-      if (packing) packBlock(format, scratch + stored, to + at + packed, lane);
-      else unpackBlock(format, scratch + packed, to + at + stored, lane);
+    for (let b = 0; b < blocks; b++) {
+      const stored = <usize>b * size, packed = stored << 2, stride = <usize>blocks * size;
+      if (packing) packBlock(format, scratch + stored, stride, to + at + packed);
+      else for (let lane = 0; lane < 4; lane++) unpackBlock(format, scratch + packed, to + at + stored + lane * stride, lane);
     }
   }
 }
@@ -60,10 +61,7 @@ function nibblesShift(format: i32, e: i32): i32 {
 function pairsAt(e: i32): i32 { return 128 + (e >> 4 << 5) + ((e & 3) << 3); }
 function pairsShift(e: i32): i32 { return (e >> 2 & 3) << 1; }
 
-/** The low four bits of bytes 0, 2, 4 and 6 side by side. */
-function gathered(bytes: u64): u32 { return <u32>((bytes & 0x000f000f000f000f) * 0x1001001001 >> 36) & 0xffff; }
-
-/** The inverse. */
+/** Four 4-bit numbers as the low halves of bytes 0, 2, 4 and 6. */
 function spread(nibbles: u32): u64 {
   let x = <u64>nibbles;
   x = (x | x << 24) & 0x000000ff000000ff;
@@ -101,22 +99,27 @@ function storedEight(format: i32, at: usize, e: i32): u64 {
   return format == Format.q6k ? x | (load<u64>(at + pairsAt(e)) >> pairsShift(e) & 0x0303030303030303) << 4 : x;
 }
 
-function packBlock(format: i32, stored: usize, packed: usize, lane: i32): void {
-  if (format == Format.q8) { packQ8(stored, packed, lane); return; }
-  if (format == Format.q6k) {
-    for (let e = 0; e < 32; e += 2) {
-      const x = storedEight(format, stored, e), y = storedEight(format, stored, e + 1), at = packed + (e >> 1) * 48 + (lane << 2);
-      packSixes(x, y, at);
-      packSixes(x >> 8, y >> 8, at + 2);
-    }
-  } else {
-    for (let e = 0; e < blockValues(format) >> 3; e++) {
-      const x = storedEight(format, stored, e), at = packed + (e << 4) + (lane << 2);
-      store<u16>(at, gathered(x));
-      store<u16>(at, gathered(x >> 8), 2);
-    }
+/** A block of each of four rows that are `stride` bytes apart. */
+function packBlock(format: i32, stored: usize, stride: usize, packed: usize): void {
+  if (format == Format.q8) { packQ8(stored, stride, packed); return; }
+  if (format == Format.q4) { packQ4(stored, stride, packed); return; }
+  if (format == Format.q4k) for (let half: usize = 0; half < 8; half++) {
+    const eighths = packed + (half >> 1 << 7) + ((half & 1) << 5);
+    packNibbles(stored + 16 + (half << 4), stride, eighths, eighths + 64);
   }
-  moveScales(format, true, stored, packed, lane);
+  for (let lane = 0; lane < 4; lane++) {
+    const row = stored + lane * stride;
+    if (format == Format.q6k) packRowOfSixes(row, packed, lane);
+    moveScales(format, true, row, packed, lane);
+  }
+}
+
+function packRowOfSixes(stored: usize, packed: usize, lane: i32): void {
+  for (let e = 0; e < 32; e += 2) {
+    const x = storedEight(Format.q6k, stored, e), y = storedEight(Format.q6k, stored, e + 1), at = packed + (e >> 1) * 48 + (lane << 2);
+    packSixes(x, y, at);
+    packSixes(x >> 8, y >> 8, at + 2);
+  }
 }
 
 function unpackBlock(format: i32, packed: usize, stored: usize, lane: i32): void {

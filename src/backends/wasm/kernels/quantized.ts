@@ -7,14 +7,7 @@
 import { finiteF16x4 } from './formats';
 import { fma4, round4, splat } from './math';
 
-/** Row `lane` of a group's block, as stored, into its place in the packed block. */
-export function packQ8(stored: usize, packed: usize, lane: i32): void {
-  const pairs = packed + (lane << 1);
-  store<u16>(pairs + 128, load<u16>(stored));
-  for (let j: usize = 0; j < 16; j++) store<u16>(pairs + (j << 3), load<u16>(stored + 2 + (j << 1)));
-}
-
-/** The inverse. */
+/** Row `lane` of a packed block as it was stored. */
 export function unpackQ8(packed: usize, stored: usize, lane: i32): void {
   const pairs = packed + (lane << 1);
   store<u16>(stored, load<u16>(pairs + 128));

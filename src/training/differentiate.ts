@@ -4,7 +4,7 @@
 import type { Engine } from '../engine/index.js';
 import { observeRouting, parameters } from '../nn/index.js';
 import type { KvCache, Parameter, Routing } from '../nn/index.js';
-import { add, crossEntropy, fromArray, recordTape, scale, scope, takeRows } from '../tensor/index.js';
+import { add, crossEntropy, fromArray, recordTape, scale, scope } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
 import { balanceLoss, expertLoads } from './balance.js';
 import { RowStep } from './row_step.js';
@@ -55,13 +55,13 @@ export function differentiate(engine: Engine, sequences: Sequences, { balance = 
   const wanted = trained(engine);
   const pass = scope(() => {
     const largest = scores ? new Map<KvCache, Tensor>() : undefined;
-    const step = new RowStep(device, sequences, largest);
-    const { rows, targets } = predictions(sequences);
-    const ints = (values: number[]) => fromArray(device, [values.length], Int32Array.from(values));
+    const { inputs, targets } = predictions(sequences);
+    const step = new RowStep(device, inputs, largest);
+    const wantedTokens = fromArray(device, [targets.length], Int32Array.from(targets));
     const routings: Routing[] = [];
     const { result, tape } = recordTape(() => {
       const logits = routed(balance > 0 || loads === true, routings, () => decoder(step));
-      const loss = crossEntropy(takeRows(logits, ints(rows)), ints(targets));
+      const loss = crossEntropy(logits, wantedTokens);
       const uneven = balance > 0 && routings.length > 0 ? balanceLoss(routings) : undefined;
       // While the tape keeps what the routers chose: going back lets go of it.
       const counts = loads ? routings.flatMap((routing) => (routing.bias ? [[routing.bias, expertLoads(routing)] as const] : [])) : [];
@@ -74,23 +74,28 @@ export function differentiate(engine: Engine, sequences: Sequences, { balance = 
       scores: largest ?? new Map<KvCache, Tensor>(), loads: new Map(result.counts),
     };
   });
-  for (const tensor of tensorsOf(pass)) tensor.retain();
-  return pass;
+  return keepPass(pass);
 }
 
 /** The loss alone, by predicted token. */
 export async function meanLoss(engine: Engine, sequences: Sequences): Promise<{ loss: number; tokens: number }> {
   checkSequences(engine, sequences);
   const loss = scope(() => {
-    const { rows, targets } = predictions(sequences);
-    const ints = (values: number[]) => fromArray(engine.device, [values.length], Int32Array.from(values));
-    return crossEntropy(takeRows(engine.decoder(new RowStep(engine.device, sequences)), ints(rows)), ints(targets)).retain();
+    const { inputs, targets } = predictions(sequences);
+    const logits = engine.decoder(new RowStep(engine.device, inputs));
+    return crossEntropy(logits, fromArray(engine.device, [targets.length], Int32Array.from(targets))).retain();
   });
   try {
     return { loss: (await loss.toFloat32())[0], tokens: predictedTokens(sequences) };
   } finally {
     loss.release();
   }
+}
+
+/** Makes everything a pass holds outlive its scope. */
+export function keepPass(pass: Pass): Pass {
+  for (const tensor of tensorsOf(pass)) tensor.retain();
+  return pass;
 }
 
 /** Lets go of everything a pass holds. */
@@ -111,13 +116,10 @@ export function predictedTokens(sequences: Sequences): number {
   return sequences.reduce((sum, { length }) => sum + length - 1, 0);
 }
 
-/** Rows of the packed logits that predict a token, and the tokens they predict. */
-function predictions(sequences: Sequences): { rows: number[]; targets: number[] } {
-  const [rows, targets]: number[][] = [[], []];
-  let start = 0;
-  for (const sequence of sequences) {
-    for (let i = 0; i + 1 < sequence.length; i++) { rows.push(start + i); targets.push(sequence[i + 1]); }
-    start += sequence.length;
-  }
-  return { rows, targets };
+/**
+ * What the model reads, and the tokens that it is to predict from it, row by row. A sequence's last
+ * token is only predicted: nothing sees it, so every row of logits counts.
+ */
+function predictions(sequences: Sequences): { inputs: number[][]; targets: number[] } {
+  return { inputs: sequences.map((sequence) => sequence.slice(0, -1)), targets: sequences.flatMap((sequence) => sequence.slice(1)) };
 }

@@ -13,7 +13,7 @@ export type { AdamWOptions } from './optimizers/adamw.js';
 export { muon, muonClip } from './optimizers/muon.js';
 export type { MuonClipOptions, MuonOptions } from './optimizers/muon.js';
 export { orthogonalized } from './optimizers/newton_schulz.js';
-export type { Optimizer } from './optimizers/optimizer.js';
+export type { Gradients, Optimizer, Updates } from './optimizers/optimizer.js';
 export { RowStep } from './row_step.js';
 export { TrainingRun } from './run.js';
 export type { OptimizerName, RunOptions, RunSettings } from './run.js';

@@ -3,14 +3,14 @@
 
 import type { Model } from '../model.js';
 import { parameters } from '../nn/index.js';
-import type { KvCache, Parameter } from '../nn/index.js';
-import { add, copyInto, fromBytes, scale, scope, sumSquares } from '../tensor/index.js';
+import type { Parameter } from '../nn/index.js';
+import { add, clipScale, copyInto, fromBytes, maximum, moveBias, scale, scope, sumSquares } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
-import { moveBias } from './balance.js';
-import { checkSequences, differentiate, disposePass, predictedTokens, trained } from './differentiate.js';
-import type { Sequences } from './differentiate.js';
-import type { Optimizer, ParameterUpdate } from './optimizers/optimizer.js';
-import { qkClip } from './optimizers/qk_clip.js';
+import { checkSequences, differentiate, disposePass, keepPass, predictedTokens, trained } from './differentiate.js';
+import type { Pass, Sequences } from './differentiate.js';
+import { zeros } from './optimizers/optimizer.js';
+import type { Optimizer, Updates } from './optimizers/optimizer.js';
+import { clippedHeads, qkClip } from './optimizers/qk_clip.js';
 
 export interface TrainerOptions {
   readonly optimizer: Optimizer;
@@ -47,23 +47,18 @@ export class DivergedError extends Error {
   override readonly name = 'DivergedError';
 }
 
-/** What batches of one step add up to: gradients on the device, everything else as numbers. */
-interface Sum {
-  loss: number;
-  balanceLoss: number | undefined;
-  gradients: Map<Parameter, Tensor | null>;
-  readonly scores: Map<KvCache, Float32Array>;
-  readonly loads: Map<Parameter, Float32Array>;
-}
-
 export class Trainer {
-  private readonly updates: ReadonlyMap<Parameter, ParameterUpdate>;
+  private readonly parameters: readonly Parameter[];
+  private readonly updates: Updates;
   private readonly balance: number;
+  /** Sums of squares of the gradients, in the order of `parameters`. */
+  private readonly squares: Tensor;
   private done = 0;
 
   constructor(readonly model: Model, private readonly options: TrainerOptions) {
-    const { optimizer } = options;
-    this.updates = new Map(trained(model.engine).map((parameter) => [parameter, optimizer.prepare(parameter)]));
+    this.parameters = trained(model.engine);
+    this.updates = options.optimizer.prepare(this.parameters);
+    this.squares = zeros(this.parameters[0].tensor, [this.parameters.length]);
     this.balance = options.balance ?? configuredBalance(model);
   }
 
@@ -73,69 +68,76 @@ export class Trainer {
   /**
    * One update from the gradients of all `batches` together, weighed by their tokens.
    * `schedule`: the learning rate's share of its peak. Rejects with DivergedError, the model as it was.
+   * All of a step follows on the device; its figures are read at the end.
    */
   async update(batches: readonly Sequences[], schedule = 1): Promise<StepResult> {
-    const { optimizer, clipNorm = 1, biasRate = 1e-3 } = this.options;
     if (batches.length === 0) throw new RangeError('a step needs at least one batch');
     for (const batch of batches) checkSequences(this.model.engine, batch);
     const step = this.done + 1;
     const tokens = batches.reduce((sum, batch) => sum + predictedTokens(batch), 0);
-    const sum: Sum = { loss: 0, balanceLoss: undefined, gradients: new Map(), scores: new Map(), loads: new Map() };
+    this.updates.begin(step, schedule);
+    const pass = this.passOver(batches, tokens);
     try {
-      for (const batch of batches) await this.accumulate(sum, batch, predictedTokens(batch) / tokens);
-      const gradientNorm = await gradientNormOf(sum, step);
-      const gradientScale = gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
-      for (const [parameter, update] of this.updates) {
-        const gradient = sum.gradients.get(parameter);
-        if (gradient) scope(() => update.update(gradient, { step, schedule, gradientScale }));
-      }
-      scope(() => { for (const [bias, counts] of sum.loads) moveBias(bias, counts, biasRate); });
+      scope(() => this.move(pass));
+      const figures = await this.figuresOf(pass, step);
       this.done = step;
-      return {
-        step, loss: sum.loss, ...(sum.balanceLoss === undefined ? {} : { balanceLoss: sum.balanceLoss }),
-        learningRate: optimizer.learningRate * schedule, gradientNorm, tokens, ...this.clipScores(sum.scores),
-      };
-    } finally {
-      for (const gradient of sum.gradients.values()) gradient?.release();
-    }
-  }
-
-  private async accumulate(sum: Sum, batch: Sequences, share: number): Promise<void> {
-    const pass = differentiate(this.model.engine, batch, { balance: this.balance, scores: this.watchesScores, loads: true });
-    try {
-      const before = sum.gradients;
-      sum.gradients = scope(() => new Map([...pass.gradients].map(([parameter, gradient]) => [parameter, weighedSum(before.get(parameter), gradient, share)])));
-      for (const gradient of sum.gradients.values()) gradient?.retain();
-      for (const gradient of before.values()) gradient?.release();
-      sum.loss += share * await numberOf(pass.loss);
-      if (pass.balance) sum.balanceLoss = (sum.balanceLoss ?? 0) + share * await numberOf(pass.balance);
-      for (const [cache, scores] of pass.scores) fold(sum.scores, cache, await scores.toFloat32(), Math.max);
-      for (const [bias, loads] of pass.loads) fold(sum.loads, bias, await loads.toFloat32(), (a, b) => a + b);
+      return { step, ...figures, learningRate: this.options.optimizer.learningRate * schedule, tokens };
     } finally {
       disposePass(pass);
     }
+  }
+
+  /** Gradients of all batches together. */
+  private passOver([first, ...rest]: readonly Sequences[], tokens: number): Pass {
+    const share = (batch: Sequences): Pass => {
+      const pass = differentiate(this.model.engine, batch, { balance: this.balance, scores: this.watchesScores, loads: true });
+      return rest.length === 0 ? pass : replaced([pass], () => weighed(pass, predictedTokens(batch) / tokens));
+    };
+    let sum = share(first);
+    for (const batch of rest) {
+      const [before, pass] = [sum, share(batch)];
+      sum = replaced([before, pass], () => together(before, pass));
+    }
+    return sum;
+  }
+
+  /** Moves everything that a step moves: parameters, routing biases, heads with too large scores. */
+  private move({ loss, gradients, loads, scores }: Pass): void {
+    const { optimizer: { scoreLimit }, clipNorm = 1, biasRate = 1e-3 } = this.options;
+    const present = new Map([...gradients].filter((entry): entry is [Parameter, Tensor] => entry[1] !== null));
+    this.parameters.forEach((parameter, i) => { if (present.has(parameter)) sumSquares(this.squares, present.get(parameter)!, i); });
+    const clip = clipScale(this.squares, loss, clipNorm);
+    this.updates.apply(present, clip);
+    for (const [bias, counts] of loads) moveBias(bias.tensor, counts, clip, biasRate);
+    if (scoreLimit !== undefined) for (const [cache, largest] of scores) qkClip(cache, largest, scoreLimit, clip);
+  }
+
+  /** Reads what a step is reported by; rejects where it is not finite. */
+  private async figuresOf({ loss, balance, scores }: Pass, step: number): Promise<Pick<StepResult, 'loss' | 'balanceLoss' | 'gradientNorm' | 'largestScore' | 'clippedHeads'>> {
+    const caches = [...scores.keys()];
+    const [[mean], [uneven], squares, ...largest] = await Promise.all([loss, balance ?? loss, this.squares, ...scores.values()].map((tensor) => tensor.toFloat32()));
+    const bad = squares.findIndex((square) => !Number.isFinite(square));
+    if (!Number.isFinite(mean) || bad >= 0) {
+      const where = bad >= 0 ? `; the gradient of ${this.parameters[bad].path} is not finite` : '';
+      throw new DivergedError(`step ${step}: the loss is ${mean}${where}. A lower learning rate or a longer warm-up may help`);
+    }
+    const { scoreLimit } = this.options.optimizer;
+    return {
+      loss: mean, ...(balance ? { balanceLoss: uneven } : {}), gradientNorm: Math.sqrt(squares.reduce((sum, square) => sum + square, 0)),
+      ...(this.watchesScores ? { largestScore: largest.reduce((top, each) => Math.max(top, ...each), -Infinity) } : {}),
+      ...(scoreLimit === undefined ? {} : { clippedHeads: caches.reduce((sum, cache, i) => sum + clippedHeads(cache, largest[i], scoreLimit), 0) }),
+    };
   }
 
   private get watchesScores(): boolean {
     return this.options.scores === true || this.options.optimizer.scoreLimit !== undefined;
   }
 
-  private clipScores(scores: ReadonlyMap<KvCache, Float32Array>): Pick<StepResult, 'largestScore' | 'clippedHeads'> {
-    if (!this.watchesScores) return {};
-    const { scoreLimit } = this.options.optimizer;
-    let [largestScore, clippedHeads] = [-Infinity, 0];
-    for (const [cache, largest] of scores) {
-      largestScore = Math.max(largestScore, ...largest);
-      if (scoreLimit !== undefined) clippedHeads += qkClip(cache, largest, scoreLimit);
-    }
-    return { largestScore, ...(scoreLimit === undefined ? {} : { clippedHeads }) };
-  }
-
   /** Everything that a later run needs to go on exactly: weights and the optimiser's state, by name. */
   state(): Map<string, Tensor> {
     const tensors = new Map<string, Tensor>();
     for (const { path, tensor } of parameters(this.model.engine.decoder)) tensors.set(`weight.${path}`, tensor);
-    for (const [{ path }, { state }] of this.updates) for (const [name, tensor] of Object.entries(state)) tensors.set(`${name}.${path}`, tensor);
+    for (const [name, tensor] of this.updates.state) tensors.set(name, tensor);
     return tensors;
   }
 
@@ -151,38 +153,33 @@ export class Trainer {
 
   /** Frees the optimiser's state; the model stays. */
   dispose(): void {
-    for (const { state } of this.updates.values()) for (const tensor of Object.values(state)) tensor.release();
+    this.updates.dispose();
+    this.squares.release();
   }
 }
 
-const numberOf = async (tensor: Tensor): Promise<number> => (await tensor.toFloat32())[0];
-
-function weighedSum(before: Tensor | null | undefined, gradient: Tensor | null, share: number): Tensor | null {
-  const weighed = gradient && share !== 1 ? scale(gradient, share) : gradient;
-  return before && weighed ? add(before, weighed) : before ?? weighed;
+/** The pass that `body` makes of others, which are let go of. */
+function replaced(passes: readonly Pass[], body: () => Pass): Pass {
+  const made = keepPass(scope(body));
+  for (const pass of passes) disposePass(pass);
+  return made;
 }
 
-function fold<K>(into: Map<K, Float32Array>, key: K, values: Float32Array, merge: (a: number, b: number) => number): void {
-  const before = into.get(key);
-  into.set(key, before ? before.map((value, i) => merge(value, values[i])) : values);
+/** A pass's share of a step. */
+function weighed(pass: Pass, share: number): Pass {
+  const part = (x: Tensor): Tensor => scale(x, share);
+  return { ...pass, loss: part(pass.loss), balance: pass.balance && part(pass.balance), gradients: new Map([...pass.gradients].map(([parameter, gradient]) => [parameter, gradient && part(gradient)])) };
 }
 
-/** Norm of all gradients together; rejects where the loss or one of them is not finite. */
-async function gradientNormOf({ loss, gradients }: Sum, step: number): Promise<number> {
-  const present = [...gradients].filter((entry): entry is [Parameter, Tensor] => entry[1] !== null);
-  const squares = scope(() => present.map(([, gradient]) => sumSquares(gradient)).map((square) => square.retain()));
-  try {
-    const values: number[] = [];
-    for (const square of squares) values.push(await numberOf(square));
-    const bad = values.findIndex((value) => !Number.isFinite(value));
-    if (!Number.isFinite(loss) || bad >= 0) {
-      const where = bad >= 0 ? `; the gradient of ${present[bad][0].path} is not finite` : '';
-      throw new DivergedError(`step ${step}: the loss is ${loss}${where}. A lower learning rate or a longer warm-up may help`);
-    }
-    return Math.sqrt(values.reduce((sum, value) => sum + value, 0));
-  } finally {
-    for (const square of squares) square.release();
-  }
+/** Two shares of one step. */
+function together(a: Pass, b: Pass): Pass {
+  const sum = (x: Tensor | null | undefined, y: Tensor | null | undefined) => (x && y ? add(x, y) : x ?? y);
+  const merged = <K>(x: ReadonlyMap<K, Tensor>, y: ReadonlyMap<K, Tensor>, merge: (p: Tensor, q: Tensor) => Tensor) => new Map([...x].map(([key, value]) => [key, merge(value, y.get(key)!)]));
+  return {
+    loss: add(a.loss, b.loss), balance: sum(a.balance, b.balance) ?? undefined,
+    gradients: new Map([...a.gradients].map(([parameter, gradient]) => [parameter, sum(gradient, b.gradients.get(parameter)) ?? null])),
+    scores: merged(a.scores, b.scores, maximum), loads: merged(a.loads, b.loads, add),
+  };
 }
 
 /** The coefficient that the config carries, where no routing bias does the balancing. */

@@ -5,12 +5,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ReferenceBackend } from '../../src/backends/reference/index.js';
+import { createBackend } from '../../src/engine/index.js';
 import { Device, fromArray, scope } from '../../src/tensor/index.js';
+import type { Tensor } from '../../src/tensor/index.js';
 import { adamw, constant, cosine, initialize, muon, orthogonalized, train, wsd } from '../../src/training/index.js';
 import type { Optimizer } from '../../src/training/index.js';
 import { relativeError } from '../numbers.js';
 import { dataFile, loadReference, modelDirectory, readArrays } from '../support.js';
-import { fewSequences, tinyConfig } from './support.js';
+import { gpuKind, trainingBackends } from '../webgpu/support.js';
+import { fewSequences, tinyConfig, unmoved } from './support.js';
 
 const recorded = dataFile('optimizers.json');
 const settings: Readonly<Record<string, Optimizer>> = {
@@ -21,23 +24,24 @@ const settings: Readonly<Record<string, Optimizer>> = {
 
 describe.skipIf(!modelDirectory('qwen3'))('30 recorded steps', () => {
   const losses = JSON.parse(readFileSync(recorded, 'utf8')) as Record<string, number[]>;
-  for (const backend of ['reference', 'wasm'] as const) for (const [name, optimizer] of Object.entries(settings)) it(`${name} on ${backend}`, async () => {
+  for (const [name, optimizer] of Object.entries(settings)) for (const backend of trainingBackends(name === 'muon_rms')) it(`${name} on ${backend}`, async () => {
     const model = await loadReference('qwen3', { backend });
     const ids = (await readArrays(join(modelDirectory('qwen3')!, 'reference.safetensors'))).get('input_ids')!;
     const batch = [[...ids.data.slice(0, 40)], [...ids.data.slice(40)]];
     const before = model.engine.device.liveBytes;
     const got: number[] = [];
-    for await (const { loss } of train(model, { batches: () => batch, steps: 30, optimizer, clipNorm: Infinity })) got.push(loss);
-    expect(got.length).toBe(30);
+    const steps = backend === 'webgpu' && gpuKind !== 'hardware' ? 3 : 30;
+    for await (const { loss } of train(model, { batches: () => batch, steps, optimizer, clipNorm: Infinity })) got.push(loss);
+    expect(got.length).toBe(steps);
     got.forEach((loss, i) => expect(Math.abs(loss / losses[name][i] - 1), `step ${i + 1}: ${loss}, recorded ${losses[name][i]}`).toBeLessThan(i < 10 ? 1e-3 : 1e-2));
     expect(model.engine.device.liveBytes).toBe(before);
     await model.dispose();
   }, 60_000);
 });
 
-it('Newton-Schulz matches the recorded results', async () => {
+for (const backend of trainingBackends(true)) it(`Newton-Schulz matches the recorded results on ${backend}`, async () => {
   const arrays = await readArrays(dataFile('newton_schulz.safetensors'));
-  const device = new Device(new ReferenceBackend());
+  const device = new Device(await createBackend(backend));
   for (const name of ['wide', 'tall']) {
     const { data, shape } = arrays.get(name)!;
     const out = scope(() => orthogonalized(fromArray(device, shape, data)).retain());
@@ -45,7 +49,8 @@ it('Newton-Schulz matches the recorded results', async () => {
     out.release();
   }
   expect(device.liveBytes).toBe(0);
-});
+  device.backend.dispose();
+}, 60_000);
 
 it('each expert is orthogonalised by itself, and one that no token reached does not move', async () => {
   const device = new Device(new ReferenceBackend());
@@ -79,16 +84,22 @@ it('gradients of several batches make the step of one large batch', async () => 
 it('clipping scales what is too long, and nothing else', async () => {
   const moved = async (clipNorm: number) => {
     const model = await initialize(tinyConfig, { seed: 3, backend: 'reference' });
-    const plain: Optimizer = { name: 'sum', learningRate: 1, prepare: (parameter) => ({ state: {}, update: (_, { gradientScale }) => { scales.add(gradientScale); void parameter; } }) };
-    const scales = new Set<number>();
+    const clips: Tensor[] = [];
+    const plain: Optimizer = { name: 'sum', learningRate: 1, prepare: () => ({ ...unmoved, apply: (_, clip) => { clips.push(clip.retain()); } }) };
     let norm = 0;
     for await (const { gradientNorm } of train(model, { batches: [fewSequences(2, 9)], optimizer: plain, clipNorm })) norm = gradientNorm;
+    const scales: number[] = [];
+    for (const clip of clips) {
+      scales.push((await clip.toFloat32())[0]);
+      clip.release();
+    }
     await model.dispose();
-    return { norm, scales: [...scales] };
+    return { norm, scales };
   };
   const free = await moved(Infinity);
   expect(free.scales).toEqual([1]);
-  expect((await moved(free.norm / 4)).scales).toEqual([0.25]);
+  const [quarter] = (await moved(free.norm / 4)).scales;
+  expect(quarter).toBeCloseTo(0.25, 6);
 });
 
 describe('schedules', () => {

@@ -10,10 +10,10 @@ import type { Optimizer, TrainingStep } from '../../src/training/index.js';
 import { ReferenceBackend } from '../../src/backends/reference/index.js';
 import { Device } from '../../src/tensor/index.js';
 import { loadReference, modelDirectory, readArrays, titled } from '../support.js';
-import { fewSequences, tinyConfig } from './support.js';
+import { fewSequences, tinyConfig, unmoved } from './support.js';
 
 /** Moves nothing itself, so that only clipping does. */
-const still = (scoreLimit: number): Optimizer => ({ name: 'still', learningRate: 0, scoreLimit, prepare: () => ({ state: {}, update: () => {} }) });
+const still = (scoreLimit: number): Optimizer => ({ name: 'still', learningRate: 0, scoreLimit, prepare: () => unmoved });
 
 async function steps(run: AsyncGenerator<TrainingStep>): Promise<TrainingStep[]> {
   const all: TrainingStep[] = [];

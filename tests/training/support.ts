@@ -1,6 +1,7 @@
 // Small models and batches for tests of training.
 
 import { seededRandom } from '../../src/generate/index.js';
+import type { Updates } from '../../src/training/index.js';
 
 /** A dense model of two layers and 64 tokens. */
 export const tinyConfig = {
@@ -13,3 +14,6 @@ export function fewSequences(count: number, length: number, seed = 1): number[][
   const random = seededRandom(seed);
   return Array.from({ length: count }, () => Array.from({ length }, () => Math.floor(random() * 64)));
 }
+
+/** An optimiser's part that moves nothing. */
+export const unmoved: Updates = { state: new Map(), begin: () => {}, apply: () => {}, dispose: () => {} };

@@ -1,9 +1,9 @@
-// Cases for the kernels of training, at extents that no tile, vector or thread divides. The outputs of
-// gradients are held to the ops' own loops, like all others.
+// Cases for the kernels of training, at extents that no tile, vector or thread divides, for wasm and
+// WebGPU. The outputs of gradients are held to the ops' own loops, like all others.
 
 import { noise } from '../numbers.js';
 import { bytesOf, floats, ints } from './support.js';
-import type { OpRun } from './support.js';
+import type { Bytes, OpRun } from './support.js';
 
 interface Case extends OpRun { readonly note: string; readonly tolerance?: number }
 
@@ -13,6 +13,10 @@ const T = 67;
 const positions = ints([T], lengths.flatMap((length) => Array.from({ length }, (_, i) => i)));
 const starts = ints([T], lengths.flatMap((length, s) => Array<number>(length).fill(lengths.slice(0, s).reduce((a, b) => a + b, 0))));
 const picks = ints([21, 2], Array.from({ length: 42 }, (_, i) => (i * i) % 5));
+
+const manyPicks = ints([300, 2], Array.from({ length: 600 }, (_, i) => (i * i + (i >> 3)) % 5));
+const numbers = (...values: number[]): Bytes => ({ spec: { shape: [values.length], dtype: 'f32' }, bytes: bytesOf(Float32Array.from(values)) });
+const positive = (shape: number[], seed: number): Bytes => ({ ...floats(shape), bytes: bytesOf(noise(shape.reduce((a, b) => a * b, 1), seed).map(Math.abs)) });
 
 const attention = [['grouped queries', 4, 2, 10, 10, {}], ['window', 2, 2, 8, 5, { window: 4 }], ['chunk', 3, 1, 9, 9, { chunk: 7 }], ['a latent row', 4, 1, 12, 7, {}], ['large scores', 2, 1, 8, 8, { scale: 30 }]]
   .flatMap(([note, N, K, H, D, extra]): Case[] => {
@@ -44,12 +48,39 @@ export const gradientCases: readonly Case[] = [
   { op: 'combine_grad', note: 'an odd width', inputs: [floats([21, 2, 13]), floats([21, 2], 2), floats([21, 13], 3)] },
   ...[true, false].map((shared): Case => ({ op: 'expert_linear_grad_input', note: shared ? 'one row for all' : 'a row each', attrs: { shared }, inputs: [floats([21, 2, 11]), floats([5, 11, 14], 2), picks] })),
   ...[[21, 14], [21, 2, 14]].map((shape): Case => ({ op: 'expert_linear_grad_weight', note: `${shape.length} axes`, attrs: { experts: 6 }, inputs: [floats(shape), floats([21, 2, 11], 2), picks] })),
+  ...[true, false].map((shared): Case => ({ op: 'expert_linear_grad_input', note: `many choices, ${shared ? 'one row for all' : 'a row each'}`, attrs: { shared }, inputs: [floats([300, 2, 5]), floats([5, 5, 70], 2), manyPicks] })),
+  ...[[300, 70], [300, 2, 70]].map((shape): Case => ({ op: 'expert_linear_grad_weight', note: `many choices, ${shape.length} axes`, attrs: { experts: 6 }, inputs: [floats(shape), floats([300, 2, 5], 2), manyPicks] })),
+  { op: 'head_linear_grad', note: 'many tokens', attrs: { start: 0, block: 3 }, inputs: [floats([300, 2, 14]), floats([300, 2, 2], 2)] },
   { op: 'head_linear_grad', note: 'rows in the middle', attrs: { start: 2, block: 9 }, inputs: [floats([21, 3, 14]), floats([21, 3, 4], 2)] },
   { op: 'cross_entropy', note: 'an odd vocabulary', inputs: [floats([21, 103], 1, 20), ints([21], Array.from({ length: 21 }, (_, i) => i * 4))] },
   { op: 'cross_entropy_grad', note: 'an odd vocabulary', inputs: [floats([21, 103], 1, 20), ints([21], Array.from({ length: 21 }, (_, i) => i * 4)), floats([1], 3)] },
-  { op: 'sum_squares', note: 'many', inputs: [floats([67, 131])] },
+  { op: 'sum_squares', note: 'many', attrs: { at: 2 }, inputs: [floats([4]), floats([67, 131])] },
   {
-    op: 'adamw', note: 'the second step', attrs: { learningRate: 0.01, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1, step: 2, gradientScale: 0.5 },
-    inputs: [floats([67, 131]), floats([67, 131], 2), { ...floats([67, 131]), bytes: bytesOf(noise(67 * 131, 3).map(Math.abs)) }, floats([67, 131], 4)],
+    op: 'adamw', note: 'the second step', attrs: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 },
+    inputs: [floats([67, 131]), floats([67, 131], 2), positive([67, 131], 3), floats([67, 131], 4), numbers(0.01, 1 / (1 - 0.9 ** 2), 1 / (1 - 0.95 ** 2)), numbers(0.5)],
   },
+  ...[true, false].map((nesterov): Case => ({
+    op: 'momentum', note: nesterov ? 'Nesterov' : 'plain', attrs: { momentum: 0.95, nesterov, at: 74 }, inputs: [floats([5, 37]), floats([7, 37], 2), floats([5, 37], 3), numbers(0.5)],
+  })),
+  { op: 'step_along', note: 'from the middle of a stack', attrs: { at: 37, size: 0.3, weightDecay: 0.1 }, inputs: [floats([5, 37]), floats([7, 37], 2), numbers(0.02), numbers(1)] },
+  ...[0.5, 1].map((power): Case => ({
+    op: 'clip_heads', note: `power ${power}, two heads of four`, attrs: { heads: 4, block: 3, start: 1, rows: 2, base: 2, power, groups: 2, limit: 0.7 },
+    inputs: [floats([15, 7]), numbers(0.6, 0.2, 0.9, 0.4), numbers(1)],
+  })),
+  { op: 'move_bias', note: 'up and down', attrs: { rate: 0.25 }, inputs: [floats([5]), numbers(3, 4, 5, 2, 6), numbers(1)] },
+  ...(['adamw', 'momentum', 'step_along', 'clip_heads', 'move_bias'] as const).map((op): Case => ({
+    op, note: 'after a step that went wrong', tolerance: 1e-30,
+    ...{
+      adamw: { attrs: { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 }, inputs: [...[1, 2, 3, 4].map((seed) => floats([9], seed)), numbers(0.1, 1, 1), numbers(-1)] },
+      momentum: { attrs: { momentum: 0.95, nesterov: true, at: 0 }, inputs: [floats([9]), floats([9], 2), floats([9], 3), numbers(-1)] },
+      step_along: { attrs: { at: 0, size: 1, weightDecay: 0.1 }, inputs: [floats([9]), floats([9], 2), numbers(0.1), numbers(-1)] },
+      clip_heads: { attrs: { heads: 1, block: 2, start: 0, rows: 2, base: 0, power: 1, groups: 1, limit: 0.1 }, inputs: [floats([2, 3]), numbers(1), numbers(-1)] },
+      move_bias: { attrs: { rate: 1 }, inputs: [floats([2]), numbers(1, 2), numbers(-1)] },
+    }[op],
+  })),
+  ...[[false, false], [true, false], [false, true]].map(([transposeA, transposeB]): Case => ({
+    op: 'batched_matmul', note: `several tiles${transposeA ? ', A transposed' : transposeB ? ', B transposed' : ''}`, attrs: { transposeA, transposeB, alpha: 0.5, beta: 2 },
+    inputs: [floats(transposeA ? [2, 20, 70] : [2, 70, 20]), floats(transposeB ? [2, 67, 20] : [2, 20, 67], 2), floats([2, 70, 67], 3)],
+  })),
+  { op: 'batched_matmul', note: 'a long sum', attrs: { transposeA: true, transposeB: false, alpha: 1, beta: 0 }, inputs: [floats([2, 700, 5]), floats([2, 700, 9], 2)] },
 ];

@@ -123,7 +123,7 @@ describe.skipIf(!gpuKind)(titled('failures'), () => {
 
   it('an op without a kernel fails by name at once', () => {
     scope(() => {
-      expect(() => apply('cross_entropy', [f32(device, 2, 3), i32(device, [2], 0, 1)])).toThrow('cross_entropy (f32, i32) has no kernel on webgpu and no composition');
+      expect(() => apply('softmax', [i32(device, [2], 0, 1)])).toThrow('softmax (i32) has no kernel on webgpu and no composition');
     });
   });
 

@@ -6,14 +6,20 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createBackend } from '../../src/backends/webgpu/index.js';
 import type { WebGpuBackend } from '../../src/backends/webgpu/index.js';
 import { kernelNames } from '../../src/backends/webgpu/kernels/index.js';
+import { getOp } from '../../src/tensor/index.js';
 import type { Attrs, Spec } from '../../src/tensor/index.js';
 import { opCases } from '../ops/cases.js';
+import { gradientCases } from '../wasm/gradients.js';
 
 type AnyInput = ReturnType<typeof floats> | ReturnType<typeof stored>;
 interface Case { readonly op: string; readonly inputs: readonly AnyInput[]; readonly attrs?: Attrs; readonly tolerance?: number; readonly readInput?: number; readonly note?: string }
 
 /** The shared cases of the ops that have a kernel. */
 const shared: Case[] = opCases.filter((c) => kernelNames.includes(c.op)).map((c) => ({ ...c, note: c.name }));
+
+/** Training's, by each input that an op writes. */
+const WRITTEN: Readonly<Record<string, readonly number[]>> = { adamw: [0, 1, 2], momentum: [0, 1] };
+const training: Case[] = gradientCases.flatMap((c): Case[] => (getOp(c.op).effect ? (WRITTEN[c.op] ?? [0]).map((readInput) => ({ ...c, readInput, note: `${c.note}, input ${readInput}` })) : [c]));
 
 const elementwise: Case[] = [
   ...['silu', 'gelu_tanh', 'sigmoid'].map((op): Case => ({ op, inputs: [floats([100], 1, 1000)], note: 'where exp overflows' })),
@@ -116,7 +122,7 @@ const noToken: Case[] = [NaN, -Infinity, Infinity].map((x) => ({
   inputs: [{ ...floats([1, 300]), values: new Float32Array(300).fill(x) }, integers([1], [3]), integers([1], [0]), integers([1], [0]), { ...floats([1]), values: Float32Array.of(0) }, integers([1], [0])],
 }));
 
-const cases = [...shared, ...elementwise, ...rope, ...headNorms, ...rows, ...matrices, ...products, ...experts, ...heads, ...cache, ...sampling, ...noToken];
+const cases = [...shared, ...training, ...elementwise, ...rope, ...headNorms, ...rows, ...matrices, ...products, ...experts, ...heads, ...cache, ...sampling, ...noToken];
 
 describe.skipIf(!gpuKind)(titled('ops'), () => {
   let backend: WebGpuBackend;

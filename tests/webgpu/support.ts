@@ -31,6 +31,11 @@ function chooseDriver() {
   return 'SwiftShader';
 }
 
+/** Backends for tests of training; a driver in software takes seconds a step, so there WebGPU has only what is named as its `sample`. */
+export function trainingBackends(sample: boolean): ('reference' | 'wasm' | 'webgpu')[] {
+  return ['reference', 'wasm', ...(gpuKind === 'hardware' || (gpuKind && sample) ? ['webgpu' as const] : [])];
+}
+
 /** A suite's title, saying why it is skipped where it is. */
 export const titled = (name: string): string => (gpuKind ? `${name} (on ${gpuKind})` : `${name} (needs a GPU, or Chromium's SwiftShader)`);
 

@@ -1,10 +1,10 @@
 // sum_to: sums over the leading axes until the shape is `shape` (the gradient of broadcasting).
+// repeat_to: repeats over leading axes until the shape is `shape`, its gradient.
 
 import { elementCount } from '../dtype.js';
 import { defineOp, sameShape, shapeError } from '../op.js';
-import { apply, fromArray } from '../tensor.js';
+import { apply } from '../tensor.js';
 import type { Tensor } from '../tensor.js';
-import { add } from './add.js';
 import { bytesOf } from './cost.js';
 
 defineOp<{ shape: readonly number[] }>({
@@ -20,8 +20,23 @@ defineOp<{ shape: readonly number[] }>({
     for (let i = 0; i < from.length; i++) sums[i % sums.length] += from[i];
     to.set(sums);
   },
-  vjp: ({ inputSpecs: [{ shape }] }, [dy]) => [dy && add(fromArray(dy.device, shape, new Float32Array(elementCount(shape))), dy)],
+  vjp: ({ inputSpecs: [{ shape }] }, [dy]) => [dy && apply('repeat_to', [dy], { shape })[0]],
   cost: (inputs, { shape }) => ({ flops: elementCount(inputs[0].shape), bytesRead: bytesOf(inputs), bytesWritten: elementCount(shape) * 4 }),
+});
+
+defineOp<{ shape: readonly number[] }>({
+  name: 'repeat_to',
+  infer(inputs, { shape }) {
+    const [x] = inputs;
+    if (!sameShape(shape.slice(shape.length - x.shape.length), x.shape)) shapeError('repeat_to', inputs, `must be the last axes of [${shape.join(', ')}]`);
+    return [{ shape, dtype: 'f32' }];
+  },
+  reference([x], [out]) {
+    const [from, to] = [x.f32, out.f32];
+    for (let i = 0; i < to.length; i++) to[i] = from[i % from.length];
+  },
+  vjp: ({ inputSpecs: [{ shape }] }, [dy]) => [dy && sumTo(dy, shape)],
+  cost: (inputs, { shape }) => ({ flops: 0, bytesRead: bytesOf(inputs), bytesWritten: elementCount(shape) * 4 }),
 });
 
 export function sumTo(x: Tensor, shape: readonly number[]): Tensor {

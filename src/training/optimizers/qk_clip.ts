@@ -5,38 +5,17 @@
 // since all heads share its keys. Where query heads share a key head, the group's largest score counts
 // and the whole group shrinks, as in Megatron-LM.
 
-import type { HeadRows, KvCache } from '../../nn/index.js';
-import { copyInto, fromArray, outer, reshape, scope } from '../../tensor/index.js';
+import type { KvCache } from '../../nn/index.js';
+import { clipHeads } from '../../tensor/index.js';
 import type { Tensor } from '../../tensor/index.js';
 
-/** Clips one attention by the largest score of each of its query heads; returns how many heads were above the limit. */
-export function qkClip(cache: KvCache, largest: Float32Array, limit: number): number {
-  const { headRows } = cache;
-  if (headRows.length === 0) return 0;
+/** Clips one attention by the largest score of each of its query heads [N]. */
+export function qkClip({ headRows }: KvCache, largest: Tensor, limit: number, clip: Tensor): void {
   const groups = Math.min(...headRows.map(({ heads }) => heads));
-  const factors = Array.from({ length: groups }, (_, group) => {
-    const size = largest.length / groups;
-    const top = Math.max(...largest.subarray(group * size, (group + 1) * size));
-    return top > limit ? limit / top : 1;
-  });
-  if (factors.every((factor) => factor === 1)) return 0;
-  scope(() => {
-    for (const rows of headRows) for (const { tensor } of rows.parameters) multiplyRows(tensor, rowFactors(rows, tensor.shape[0], factors));
-  });
-  return largest.filter((score) => score > limit).length;
+  for (const { parameters, ...rows } of headRows) for (const { tensor } of parameters) clipHeads(tensor, largest, clip, { ...rows, groups, limit });
 }
 
-function rowFactors({ heads, block, start, rows, base, power }: HeadRows, count: number, factors: readonly number[]): Float32Array {
-  const out = new Float32Array(count).fill(1);
-  for (let head = 0; head < heads; head++) {
-    const from = base + head * block + start;
-    out.fill(factors[Math.floor((head * factors.length) / heads)] ** power, from, from + rows);
-  }
-  return out;
-}
-
-function multiplyRows(tensor: Tensor, factors: Float32Array): void {
-  const rows = factors.length;
-  const matrix = reshape(tensor, [rows, tensor.shape.length > 1 ? tensor.shape[1] : 1]);
-  copyInto(tensor, outer(fromArray(tensor.device, [rows, 1], factors), matrix));
+/** How many heads of an attention were above the limit, where that shrinks them. */
+export function clippedHeads({ headRows }: KvCache, largest: Float32Array, limit: number): number {
+  return headRows.length === 0 ? 0 : largest.filter((score) => score > limit).length;
 }

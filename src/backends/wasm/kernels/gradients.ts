@@ -203,21 +203,22 @@ export function crossEntropyGrad(): void {
   }
 }
 
-/** Numbers: elements. In float64, by one thread: a sum of millions. Second number: 0 for their sum over the count, 1 for the sum of squares. */
+/** Numbers: elements, 0 for their sum over the count or 1 for the sum of squares, place of the result. In float64, by one thread: a sum of millions. */
 export function reduce(): void {
   const x = pointer(0), n = int(0);
   let sum: f64 = 0;
   if (int(1)) for (let i = 0; i < n; i++) { const v = <f64>load<f32>(at(x, i)); sum += v * v; }
   else for (let i = 0; i < n; i++) sum += <f64>load<f32>(at(x, i)) / <f64>n;
-  store<f32>(pointer(1), <f32>sum);
+  store<f32>(at(pointer(1), int(2)), <f32>sum);
 }
 
 /**
- * Operands: parameter, mean, square, gradient. Numbers: elements, elements of a unit, gradient's scale,
- * beta1, 1 - beta1, beta2, 1 - beta2, 1 / correction1, 1 / correction2, epsilon, rate, 1 - rate times decay.
+ * Operands: parameter, mean, square, gradient, rates (learning rate, 1 / correction1, 1 / correction2),
+ * clip. Numbers: elements, elements of a unit, beta1, 1 - beta1, beta2, 1 - beta2, epsilon, decay.
  */
 export function adamw(): void {
   const lo = unitLo * int(1), hi = min(unitHi * int(1), int(0));
+  if (load<f32>(pointer(5)) < 0) return;
   for (let i = lo; i < hi; i += 4) {
     // What is beyond the last whole vector goes one by one, through the same arithmetic.
     if (i + 4 <= hi) adamw4(i, v128.load(at(pointer(0), i)), v128.load(at(pointer(1), i)), v128.load(at(pointer(2), i)), v128.load(at(pointer(3), i)), true);
@@ -226,11 +227,11 @@ export function adamw(): void {
 }
 
 function adamw4(i: i32, weight: v128, mean: v128, square: v128, gradient: v128, whole: bool): void {
-  const slope = f32x4.mul(gradient, splat(float(2)));
-  const m = fma4(f32x4.mul(mean, splat(float(3))), slope, splat(float(4)));
-  const v = fma4(f32x4.mul(square, splat(float(5))), f32x4.mul(slope, slope), splat(float(6)));
-  const update = f32x4.div(f32x4.mul(m, splat(float(7))), f32x4.add(f32x4.sqrt(f32x4.mul(v, splat(float(8)))), splat(float(9))));
-  const w = f32x4.sub(f32x4.mul(weight, splat(float(11))), f32x4.mul(update, splat(float(10))));
+  const rates = pointer(4), rate = load<f32>(rates), slope = f32x4.mul(gradient, splat(load<f32>(pointer(5))));
+  const m = fma4(f32x4.mul(mean, splat(float(2))), slope, splat(float(3)));
+  const v = fma4(f32x4.mul(square, splat(float(4))), f32x4.mul(slope, slope), splat(float(5)));
+  const update = f32x4.div(f32x4.mul(m, splat(load<f32>(rates, 4))), f32x4.add(f32x4.sqrt(f32x4.mul(v, splat(load<f32>(rates, 8)))), splat(float(6))));
+  const w = f32x4.sub(f32x4.mul(weight, splat(1 - rate * float(7))), f32x4.mul(update, splat(rate)));
   if (whole) {
     v128.store(at(pointer(0), i), w); v128.store(at(pointer(1), i), m); v128.store(at(pointer(2), i), v);
   } else {

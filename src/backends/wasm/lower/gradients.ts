@@ -107,7 +107,7 @@ const crossEntropy = lowering(floatAndIndices, ({ inputs: [logits, targets], out
   const losses: Ref = { slot: temporary(R * 4), spec: { shape: [R, 1], dtype: 'f32' } };
   return [
     overRows(Kernel.cross_entropy, R, R * V * 4, [byRows(logits), byRows(targets), written(byRows(losses))], [V]),
-    overRows(Kernel.reduce, 1, R, [whole(losses), written(whole(loss))], [R, 0]),
+    overRows(Kernel.reduce, 1, R, [whole(losses), written(whole(loss))], [R, 0, 0]),
   ];
 });
 
@@ -116,17 +116,16 @@ const crossEntropyGrad = lowering(floatAndIndices, ({ inputs: [logits, targets, 
   return overRows(Kernel.cross_entropy_grad, R, R * V * 8, [byRows(logits), byRows(targets), whole(dloss), written(byRows(dx))], [V, R]);
 });
 
-const sumSquares = lowering(allFloat, ({ inputs: [x], outputs: [out] }) => {
+const sumSquares = lowering(allFloat, ({ call, inputs: [sums, x] }) => {
   const n = elementCount(x.spec.shape);
-  return overRows(Kernel.reduce, 1, n, [whole(x), written(whole(out))], [n, 1]);
+  return overRows(Kernel.reduce, 1, n, [whole(x), written(whole(sums))], [n, 1, (call.attrs as { at: number }).at]);
 });
 
-const adamw = lowering(allFloat, ({ call, inputs }) => {
-  const { learningRate, beta1, beta2, epsilon, weightDecay, step, gradientScale } = call.attrs as unknown as AdamWAttrs;
-  const n = elementCount(inputs[0].spec.shape);
-  const operands = inputs.map((ref, i) => (i < 3 ? written(byColumns(ref, 1, n)) : byColumns(ref, 1, n)));
-  const floats = [gradientScale, beta1, 1 - beta1, beta2, 1 - beta2, 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step), epsilon, learningRate, 1 - learningRate * weightDecay];
-  return { kernel: Kernel.adamw, rows: 1, columns: n, grain: 1, width: UNIT, widthAt: [1, 1], work: n * 10, operands, numbers: [n, 0, ...floats.map(float)] };
+const adamw = lowering(allFloat, ({ call, inputs: [parameter, mean, square, gradient, rates, clip] }) => {
+  const { beta1, beta2, epsilon, weightDecay } = call.attrs as unknown as AdamWAttrs;
+  const n = elementCount(parameter.spec.shape);
+  const operands = [...[parameter, mean, square].map((ref) => written(byColumns(ref, 1, n))), byColumns(gradient, 1, n), whole(rates), whole(clip)];
+  return { kernel: Kernel.adamw, rows: 1, columns: n, grain: 1, width: UNIT, widthAt: [1, 1], work: n * 10, operands, numbers: [n, 0, ...[beta1, 1 - beta1, beta2, 1 - beta2, epsilon, weightDecay].map(float)] };
 });
 
 export const gradients = {

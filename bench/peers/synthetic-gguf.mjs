@@ -1,5 +1,5 @@
-// A GGUF file of a published shape with made-up weights, written by this package's own writer, so that
-// every program measured on it reads the same bytes. The vocabulary is made up too: bytes and fillers.
+// A GGUF file (or a checkpoint of the hub's form) of a published shape with made-up weights, written by this
+// package's own writers, so that every program measured on it reads the same bytes. The vocabulary is made up too: bytes and fillers.
 
 import { dirname, basename, resolve } from 'node:path';
 import { fromDist } from './dist.mjs';
@@ -8,13 +8,31 @@ import { fromDist } from './dist.mjs';
 export async function writeSyntheticGguf(path, config, name, format) {
   const { convertToGguf } = await fromDist('checkpoint/index.js');
   const { buildModel } = await fromDist('models/index.js');
-  const { platform } = await fromDist('platform/index.js');
   const { decoder } = buildModel(config);
   const tensors = await storedTensors(decoder, path, format);
   const { stream } = convertToGguf({ name, config, tensors }, { format, tokenizer: madeUpTokenizer(decoder.frame.vocab), name });
-  const writer = await (await platform()).files.writeDirectory(dirname(resolve(path)));
+  await write(dirname(resolve(path)), [[basename(path), stream]]);
+}
+
+/** Writes config.json and model.safetensors, without a tokenizer, into a folder. */
+export async function writeSyntheticCheckpoint(folder, config, format) {
+  const { writeSafetensors } = await fromDist('checkpoint/index.js');
+  const { buildModel } = await fromDist('models/index.js');
+  const tensors = await storedTensors(buildModel(config).decoder, 'model.safetensors', format);
+  const pieces = ({ byteLength, readRange }) => async function* () {
+    for (let at = 0; at < byteLength; at += PIECE) yield await readRange(at, Math.min(PIECE, byteLength - at));
+  };
+  const stream = writeSafetensors([...tensors.values()].map((tensor) => ({ ...tensor, data: () => pieces(tensor)() })));
+  await write(resolve(folder), [['config.json', Buffer.from(JSON.stringify(config))], ['model.safetensors', stream]]);
+}
+
+const PIECE = 16 * 2 ** 20;
+
+async function write(folder, files) {
+  const { platform } = await fromDist('platform/index.js');
+  const writer = await (await platform()).files.writeDirectory(folder);
   try {
-    await writer.write(basename(path), stream);
+    for (const [name, content] of files) await writer.write(name, content);
     await writer.commit();
   } catch (error) {
     await writer.discard();

@@ -6,7 +6,7 @@
  */
 import { CheckpointError, quoted } from '../checkpoint/error.js';
 import type { Gguf, MetadataValue } from '../checkpoint/index.js';
-import type { JsonObject, TextFiles } from './files.js';
+import { bytesOf, type JsonObject, type TextFiles } from './files.js';
 import { PRE_TOKENIZERS, type PreTokenizer } from './gguf-pre.js';
 
 /** ggml's kinds of token. */
@@ -22,12 +22,13 @@ interface Vocabulary {
 
 /** A GGUF file's tokenizer as the hub's files; none where it has no vocabulary. */
 export function ggufTokenizerFiles({ name, metadata }: Pick<Gguf, 'name' | 'metadata'>): TextFiles {
-  let files: Map<string, Uint8Array> | undefined;
-  const make = (): Map<string, Uint8Array> => {
-    const made = tokenizerObjects(name, metadata);
-    return new Map(Object.entries(made ?? {}).map(([fileName, value]) => [fileName, new TextEncoder().encode(JSON.stringify(value))]));
+  let files: Map<string, JsonObject> | undefined;
+  const readObject = async (fileName: string): Promise<JsonObject | undefined> => (files ??= new Map(Object.entries(tokenizerObjects(name, metadata) ?? {}))).get(fileName);
+  const read = async (fileName: string): Promise<Uint8Array | undefined> => {
+    const object = await readObject(fileName);
+    return object && bytesOf(object);
   };
-  return { name, read: async (fileName) => (files ??= make()).get(fileName) };
+  return { name, read, readObject };
 }
 
 function tokenizerObjects(file: string, metadata: ReadonlyMap<string, MetadataValue>): Record<string, JsonObject> | undefined {
@@ -121,7 +122,12 @@ function templates(metadata: ReadonlyMap<string, MetadataValue>): JsonObject {
   return { chat_template: [...(typeof usual === 'string' ? [{ name: 'default', template: usual }] : []), ...named] };
 }
 
-const idsOf = (tokens: readonly string[]): Record<string, number> => Object.fromEntries(tokens.map((token, id) => [token, id]));
+/** Without a prototype: a token may be called as its parts are. Filled in a loop: there are hundreds of thousands. */
+function idsOf(tokens: readonly string[]): Record<string, number> {
+  const ids = Object.create(null) as Record<string, number>;
+  for (let id = 0; id < tokens.length; id++) ids[tokens[id]] = id;
+  return ids;
+}
 
 function byteLevel({ file, tokens, metadata }: Vocabulary, { splits, ignoreMerges, normalizer }: PreTokenizer): Sections {
   const merges = list(file, metadata, 'merges', 'string');

@@ -66,7 +66,8 @@ class HubVocabulary implements Vocabulary {
 function highestId(vocab: unknown): number {
   if (Array.isArray(vocab)) return vocab.length - 1;
   let highest = -1;
-  for (const id of Object.values(vocab as Record<string, number>)) highest = Math.max(highest, id);
+  // Without a list of all of them: vocabularies have hundreds of thousands.
+  for (const token in vocab as Record<string, number>) highest = Math.max(highest, (vocab as Record<string, number>)[token]);
   return highest;
 }
 

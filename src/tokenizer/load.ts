@@ -53,7 +53,7 @@ function fromTokenizerJson(files: LoadedFiles, config: TokenizerConfig): Found |
 function fromRankFile(files: LoadedFiles, config: TokenizerConfig): Found | undefined {
   for (const fileName of new Set(rankFamilies.map((family) => family.fileName))) {
     const bytes = files.contents.get(fileName);
-    if (!bytes || !isRankFile(bytes)) continue;
+    if (!(bytes instanceof Uint8Array) || !isRankFile(bytes)) continue;
     return described(files, fileName, () => {
       const ranks = parseRanks(bytes);
       const family = findRankFamily(fileName, ranks.size, config.tokenizerClass);

@@ -5,7 +5,7 @@
 import { ChatTemplate, type ChatMessage, type ChatTemplateOptions, type NamedTemplates } from './chat_template.js';
 import type { TokenizerConfig } from './config.js';
 import { findEndOfTurn } from './end_of_turn.js';
-import type { LoadedFiles } from './files.js';
+import { bytesOf, type LoadedFiles } from './files.js';
 import type { TextStream, Vocabulary } from './vocabulary.js';
 
 export interface EncodeOptions {
@@ -134,6 +134,6 @@ class TextTokenizer implements Tokenizer {
   }
 
   async originalFiles(): Promise<Map<string, Uint8Array>> {
-    return new Map(this.parts.files.contents);
+    return new Map([...this.parts.files.contents].map(([name, content]) => [name, bytesOf(content)]));
   }
 }

@@ -108,6 +108,9 @@ describe('synthetic: weights', () => {
     expect(near).toMatchObject({ code: 1, out: '' });
     expect(near.err).toMatch(/no published release is called 'qwen3-0\.7b'; near it are .*qwen3-0\.6b/);
     expect((await lamella('bench', 'synthetic:gpt2', '--revision', 'main')).code).toBe(2);
+    const streamed = await lamella('bench', 'synthetic:gpt2', '--memory', '1GB');
+    expect(streamed).toMatchObject({ code: 2, out: '' });
+    expect(streamed.err).toContain('--memory is for checkpoints: random weights are all made in memory');
   });
 });
 

@@ -2,7 +2,7 @@
 // memory as the planner lets through. The same bits as with everything in memory, and faults while
 // fetching are errors in one line.
 
-import { copyFile, mkdtemp, readdir, rm, truncate } from 'node:fs/promises';
+import { copyFile, mkdtemp, open, readdir, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -43,6 +43,19 @@ async function leastMemory(name: string, accepts: (residency: Residency) => bool
     return high;
   } finally {
     await checkpoint.close();
+  }
+}
+
+/** Replaces a tensor's first bytes in a safetensors file. */
+async function overwrite(file: string, tensor: string, bytes: Uint8Array): Promise<void> {
+  const handle = await open(file, 'r+');
+  try {
+    const { buffer } = await handle.read(Buffer.alloc(8), 0, 8, 0);
+    const length = Number(buffer.readBigUInt64LE());
+    const header = JSON.parse((await handle.read(Buffer.alloc(length), 0, length, 8)).buffer.toString()) as Record<string, { data_offsets: [number, number] }>;
+    await handle.write(bytes, 0, bytes.length, 8 + length + header[tensor].data_offsets[0]);
+  } finally {
+    await handle.close();
   }
 }
 
@@ -135,6 +148,27 @@ describe('what cannot work', () => {
       const next = await load('qwen3_moe', {});
       expect((await next.logits(PROMPT)).shape[0]).toBe(PROMPT.length);
       await next.dispose();
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('numbers that are none are found when they are fetched, each tensor once', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lamella-'));
+    try {
+      const from = modelDirectory('qwen3_moe')!;
+      for (const file of await readdir(from)) await copyFile(join(from, file), join(folder, file));
+      const checkpoint = await openCheckpoint(await resolveSource(folder));
+      const tensor = 'model.layers.1.mlp.experts.0.up_proj.weight';
+      expect(checkpoint.tensors.get(tensor)!.dtype).toBe('F32');
+      await checkpoint.close();
+      await overwrite(join(folder, 'model.safetensors'), tensor, new Uint8Array(new Float32Array([NaN]).buffer));
+      const warnings: string[] = [];
+      const model = await loadModel(folder, { backend: 'wasm', threads: 2, contextLength: 64, memory: await leastMemory('qwen3_moe', () => true), onWarning: (message) => warnings.push(message) });
+      expect(warnings).toEqual([]);
+      for (let round = 0; round < 2; round++) await model.logits(PROMPT);
+      expect(warnings).toEqual([`tensor '${tensor}' in ${join(folder, 'model.safetensors')} holds NaN or infinite numbers`]);
+      await model.dispose();
     } finally {
       await rm(folder, { recursive: true });
     }

@@ -1,7 +1,7 @@
 // How fast a Qwen3-0.6B-shaped model of made-up Q8_0 weights decodes on this machine, against what
 // the memory could give, and where the time goes. Run it on a built package.
 //
-//   node bench/wasm-step.mjs [--threads 1,2] [--layers 28] [--tokens 48] [--prompt 64] [--profile] [--format q8_0] [--dist ../dist]
+//   node bench/wasm-step.mjs [--threads 1,2] [--layers 28] [--tokens 48] [--prompt 64] [--profile] [--format q8_0] [--memory64] [--dist ../dist]
 
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
@@ -10,7 +10,7 @@ import { main as compile } from 'assemblyscript/asc';
 const { values: options } = parseArgs({
   options: {
     threads: { type: 'string', default: '1,2' }, layers: { type: 'string', default: '28' }, tokens: { type: 'string', default: '48' },
-    prompt: { type: 'string', default: '64' }, profile: { type: 'boolean', default: false }, format: { type: 'string', default: 'q8_0' }, dist: { type: 'string', default: '../dist' },
+    prompt: { type: 'string', default: '64' }, profile: { type: 'boolean', default: false }, format: { type: 'string', default: 'q8_0' }, memory64: { type: 'boolean', default: false }, dist: { type: 'string', default: '../dist' },
   },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
@@ -18,7 +18,7 @@ const { createBackend } = await from('backends/wasm/index.js');
 const { Engine } = await from('engine/index.js');
 const { syntheticWeight } = await from('engine/synthetic.js');
 const { benchmark } = await from('generate/benchmark.js');
-const { Kernel, RECORD_BYTES } = await from('backends/wasm/abi.js');
+const { Kernel, RECORD_BYTES, WORD_NUMBERS } = await from('backends/wasm/abi.js');
 const { byteLength } = await from('tensor/index.js');
 
 const CONFIG = {
@@ -68,7 +68,7 @@ function profile(engine) {
       times.push(performance.now() - start);
     }
     const words = heap.words.subarray((records + i * RECORD_BYTES) / 4);
-    const name = Kernel[words[0]] + (words[0] === Kernel.linear ? ` ${words[18]}x${words[17]}` : '');
+    const name = Kernel[words[0]] + (words[0] === Kernel.linear ? ` ${words[WORD_NUMBERS + 2]}x${words[WORD_NUMBERS + 1]}` : '');
     totals.set(name, (totals.get(name) ?? 0) + times.sort((a, b) => a - b)[3]);
   }
   const all = [...totals.values()].reduce((a, b) => a + b, 0);
@@ -76,7 +76,7 @@ function profile(engine) {
 }
 
 for (const threads of options.threads.split(',').map(Number)) {
-  const backend = await createBackend({ threads, workers: !options.profile });
+  const backend = await createBackend({ threads, workers: !options.profile, memory64: options.memory64 });
   let bytes = 0;
   const engine = Engine.create(CONFIG, backend, (parameter, device) => {
     const tensor = syntheticWeight(parameter, device, options.format);

@@ -6,7 +6,7 @@ export type * from './platform.js';
 export type * from './threads.js';
 export type * from './file-cache.js';
 export { blobDirectory, blobSource, bytesSource, checkRange, topFiles } from './memory.js';
-export { webAssemblyFeatures } from './webassembly.js';
+export { memory64, webAssemblyFeatures } from './webassembly.js';
 export type { WebAssemblyFeature } from './webassembly.js';
 
 let chosen: Promise<Platform> | undefined;

@@ -17,5 +17,23 @@ export type WebAssemblyFeature = keyof typeof FEATURES;
 
 export function webAssemblyFeatures(): Record<WebAssemblyFeature, boolean> {
   const entries = Object.entries(FEATURES).map(([name, module]) => [name, WebAssembly.validate(Uint8Array.from(module))]);
-  return Object.fromEntries(entries) as Record<WebAssemblyFeature, boolean>;
+  const valid = Object.fromEntries(entries) as Record<WebAssemblyFeature, boolean>;
+  return { ...valid, memory64: valid.memory64 && makesMemory64() };
+}
+
+/** What TypeScript's description of the standard does not have yet. */
+export interface Memory64Descriptor { readonly address: 'i64'; readonly initial: bigint; readonly maximum?: bigint; readonly shared?: boolean }
+
+export function memory64(descriptor: Memory64Descriptor): WebAssembly.Memory {
+  return new WebAssembly.Memory(descriptor as unknown as WebAssembly.MemoryDescriptor);
+}
+
+/** Engines that had 64-bit addresses behind a flag, before they were standard, take another descriptor. */
+function makesMemory64(): boolean {
+  try {
+    memory64({ address: 'i64', initial: 0n });
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -51,6 +51,8 @@ export interface StreamCounts { readonly hits: number; readonly misses: number; 
 
 /** Most bytes that a backend on 32-bit WebAssembly holds: 4 GiB less a page, so that every end of a range is a 32-bit number. */
 export const WASM_CAPACITY = 2 ** 32 - 65536;
+/** With 64-bit addresses: 16 GiB, where the JavaScript interface of WebAssembly ends (262,144 pages). */
+export const MEMORY64_CAPACITY = 2 ** 34;
 
 export interface Backend {
   readonly name: string;
@@ -65,8 +67,11 @@ export interface Backend {
   readonly stepsAhead?: number;
   /** Whether `op` has a kernel here; false makes the caller use `compose`, or fail by name. */
   supports(op: string, inputs: readonly Spec[], attrs: Attrs): boolean;
-  /** Announces how many bytes weights and KV will take; rejects with figures if they cannot fit. */
-  reserve(bytes: number): Promise<void>;
+  /**
+   * Announces, before any buffer has contents, how many bytes weights will take, and how many cache and
+   * activations will want `later`; rejects with figures if they cannot fit.
+   */
+  reserve(bytes: number, later?: number): Promise<void>;
   alloc(bytes: number): BufferId;
   /**
    * Buffers that matrix products may read and nobody writes, with about `cacheBytes` of memory for

@@ -1,6 +1,6 @@
 // The tensor core: element types, tensors and scopes, ops, the tape, and the backend interface.
 
-export { WASM_CAPACITY } from './backend.js';
+export { MEMORY64_CAPACITY, WASM_CAPACITY } from './backend.js';
 export type { Attrs, Backend, BufferId, Call, Operand, Plan, StreamCounts, StreamedBuffer } from './backend.js';
 export { Device } from './device.js';
 export type { Capture } from './device.js';

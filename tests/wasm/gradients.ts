@@ -2,8 +2,8 @@
 // WebGPU. The outputs of gradients are held to the ops' own loops, like all others.
 
 import { noise } from '../numbers.js';
-import { bytesOf, floats, ints } from './support.js';
-import type { Bytes, OpRun } from './support.js';
+import { bytesOf, floats, ints } from './runs.js';
+import type { Bytes, OpRun } from './runs.js';
 
 interface Case extends OpRun { readonly note: string; readonly tolerance?: number }
 

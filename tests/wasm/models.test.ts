@@ -4,12 +4,11 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Model } from '../../src/index.js';
-import { Engine } from '../../src/engine/index.js';
 import { loadModel } from '../../src/index.js';
 import { openCheckpoint, resolveSource } from '../../src/checkpoint/index.js';
-import { largest } from '../../src/generate/index.js';
 import { buildWasm, cacheFolder } from '../../scripts/build-wasm.mjs';
 import { modelDirectory, readArrays, relativeError, titled } from '../support.js';
+import { sameBits, stepLogits } from './steps.js';
 import { wasm } from './support.js';
 
 const NAMES = [
@@ -48,8 +47,6 @@ for (const name of NAMES) {
   });
 }
 
-const sameBits = (a: Float32Array, b: Float32Array): boolean => Buffer.compare(new Uint8Array(a.buffer, a.byteOffset, a.byteLength), new Uint8Array(b.buffer, b.byteOffset, b.byteLength)) === 0;
-
 async function continued(model: Model, prompt: number[], count: number): Promise<number[]> {
   const out: number[] = [];
   for await (const { token } of model.generate(prompt, { maxTokens: count, ignoreEos: true, temperature: 0 })) out.push(token);
@@ -59,20 +56,9 @@ async function continued(model: Model, prompt: number[], count: number): Promise
 /** The logits of a few replayed steps. */
 async function decode(name: string, options: { threads: number; repeatLimit?: number }): Promise<Float32Array[]> {
   const checkpoint = await openCheckpoint(await resolveSource(modelDirectory(name)!));
-  const engine = await Engine.open(checkpoint, await wasm(options));
   try {
-    const sequence = engine.runner.sequence();
-    const seen: Float32Array[] = [];
-    let tokens = [3, 14, 15, 92, 65];
-    for (let i = 0; i < 4; i++) {
-      const [logits] = await engine.runner.step([{ sequence, tokens }]);
-      seen.push(logits);
-      tokens = [largest(logits)];
-    }
-    expect(engine.runner.counts.replays).toBe(3);
-    return seen;
+    return await stepLogits(checkpoint, await wasm(options));
   } finally {
-    engine.dispose();
     await checkpoint.close();
   }
 }

@@ -8,7 +8,8 @@ import { Engine } from '../../src/engine/index.js';
 import type { Backend, Plan } from '../../src/tensor/index.js';
 import { elementCount, fromArray, fromBytes } from '../../src/tensor/index.js';
 import { noise, relativeError } from '../support.js';
-import { stored, wasm } from './support.js';
+import { stored } from './runs.js';
+import { wasm } from './support.js';
 
 /** Wide enough that projections are divided, not repeated. */
 const dense = {

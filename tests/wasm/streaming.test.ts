@@ -6,45 +6,20 @@ import { copyFile, mkdtemp, open, readdir, rm, truncate } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { openCheckpoint, resolveSource } from '../../src/checkpoint/index.js';
-import { planBinding } from '../../src/engine/index.js';
-import { planResidency, WORKSPACE_BYTES } from '../../src/engine/residency.js';
+import { WORKSPACE_BYTES } from '../../src/engine/residency.js';
 import type { Residency } from '../../src/engine/residency.js';
 import { loadModel } from '../../src/index.js';
 import type { LoadOptions, Model } from '../../src/index.js';
-import { buildModel } from '../../src/models/index.js';
 import { buildWasm, cacheFolder } from '../../scripts/build-wasm.mjs';
 import { modelDirectory, titled } from '../support.js';
+import { leastMemory } from './least_memory.js';
+import { sameBits } from './steps.js';
 
 beforeAll(() => buildWasm(cacheFolder));
 
 const PROMPT = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46];
 const EXPERTS = ['qwen3_moe', 'deepseek_v3', 'deepseek_v3_fp8', 'llama4', 'deepseek_v2_lite', 'kimi_k2'];
 const DENSE = ['llama3', 'gpt2', 'gemma3', 'smollm3'];
-const streaming = { name: 'wasm', allocStreamed: () => [] };
-
-/** Least memory for which `accepts` a plan. */
-async function leastMemory(name: string, accepts: (residency: Residency) => boolean, { weights }: LoadOptions = {}): Promise<number> {
-  const checkpoint = await openCheckpoint(await resolveSource(modelDirectory(name)!));
-  try {
-    const { decoder } = buildModel(checkpoint.config);
-    const block = (checkpoint.config.quantization_config as { weight_block_size?: [number, number] } | undefined)?.weight_block_size;
-    const { targets } = planBinding(decoder, checkpoint.tensors, { weights, scaleBlock: block });
-    let [low, high] = [WORKSPACE_BYTES, WORKSPACE_BYTES + 1e9];
-    while (high - low > 64) {
-      const middle = Math.floor((low + high) / 2);
-      try {
-        if (accepts(planResidency(decoder, targets, streaming, name, { memory: middle, contextLength: 64 }))) high = middle;
-        else low = middle;
-      } catch {
-        low = middle;
-      }
-    }
-    return high;
-  } finally {
-    await checkpoint.close();
-  }
-}
 
 /** Replaces a tensor's first bytes in a safetensors file. */
 async function overwrite(file: string, tensor: string, bytes: Uint8Array): Promise<void> {
@@ -69,7 +44,6 @@ async function seenOf(model: Model): Promise<Seen> {
 }
 
 const load = (name: string, options: LoadOptions): Promise<Model> => loadModel(modelDirectory(name)!, { backend: 'wasm', threads: 2, contextLength: 64, ...options });
-const sameBits = (a: Float32Array, b: Float32Array): boolean => Buffer.compare(new Uint8Array(a.buffer), new Uint8Array(b.buffer)) === 0;
 
 async function expectSame(name: string, accepts: (residency: Residency) => boolean, options: LoadOptions = {}): Promise<void> {
   const resident = await load(name, options);

@@ -1,16 +1,10 @@
-// What the tests of the wasm backend share: built kernels, inputs in every stored format, and
-// the comparison of one op with its definition.
+// What the tests of the wasm backend share: built kernels, and what of an engine they need.
 
 import { setFlagsFromString } from 'node:v8';
 import { webAssemblyFeatures } from '../../src/platform/webassembly.js';
 import { createBackend } from '../../src/backends/wasm/index.js';
 import type { WasmBackend, WasmOptions } from '../../src/backends/wasm/index.js';
-import { encodeFloat32 } from '../../src/checkpoint/encode.js';
-import type { EncodedType } from '../../src/checkpoint/encode.js';
-import { BLOCKS, byteLength, elementBytes, elementCount, f16Bits, getOp, scaleGrid, scaleOffset, View } from '../../src/tensor/index.js';
-import type { Attrs, BlockType, Call, Spec } from '../../src/tensor/index.js';
 import { buildWasm, cacheFolder } from '../../scripts/build-wasm.mjs';
-import { noise } from '../support.js';
 
 // Node 20 has relaxed SIMD behind a flag that can still be set: its modules are tested there too.
 if (!webAssemblyFeatures().relaxedSimd) setFlagsFromString('--experimental-wasm-relaxed-simd');
@@ -21,91 +15,6 @@ export async function wasm(options: WasmOptions = {}): Promise<WasmBackend> {
   return createBackend(options);
 }
 
-/** A tensor's spec and bytes. */
-export interface Bytes { readonly spec: Spec; readonly bytes: Uint8Array }
-
-export function floats(shape: readonly number[], seed = 1, scale = 1): Bytes {
-  return { spec: { shape, dtype: 'f32' }, bytes: bytesOf(noise(elementCount(shape), seed).map((x) => x * scale)) };
-}
-
-export function ints(shape: readonly number[], values: readonly number[]): Bytes {
-  return { spec: { shape, dtype: 'i32' }, bytes: bytesOf(Int32Array.from(values)) };
-}
-
-/** Noise in a stored format; FP8 bytes avoid the two NaNs, and scales are positive. */
-export function stored(spec: Spec, seed = 1): Bytes {
-  if (spec.dtype === 'q4_k' || spec.dtype === 'q6_k') return { spec, bytes: blocks(spec, spec.dtype, seed) };
-  const values = noise(elementCount(spec.shape), seed);
-  if (spec.dtype !== 'f8_e4m3') return { spec, bytes: encodeFloat32(spec.dtype as EncodedType, values) };
-  const bytes = new Uint8Array(byteLength(spec));
-  bytes.set(Uint8Array.from(values, (x) => Math.floor(Math.abs(x) * 100) | (x < 0 ? 0x80 : 0)));
-  if (scaleGrid(spec)) {
-    const scales = new Float32Array(bytes.buffer, scaleOffset(spec));
-    scales.set(noise(scales.length, seed + 1).map((x) => 0.02 + Math.abs(x) / 50));
-  } else if (bytes.length !== elementBytes(spec)) throw new Error('unexpected padding');
-  return { spec, bytes };
-}
-
-/** Blocks of random bytes, the extreme ones among them, with small f16 scales of both signs. */
-function blocks(spec: Spec, dtype: BlockType, seed: number): Uint8Array {
-  const { bytes: size, scales } = BLOCKS[dtype];
-  const random = noise(byteLength(spec), seed);
-  const out = Uint8Array.from(random, (x, i) => (i % 97 === 0 ? 255 : i % 89 === 0 ? 0 : Math.floor(Math.abs(x) * 1e6)));
-  const view = new DataView(out.buffer);
-  for (let at = 0; at < out.length; at += size) for (const scale of scales) view.setUint16(at + scale, f16Bits(random[at + scale] / 1000), true);
-  return out;
-}
-
-export const bytesOf = (array: Float32Array | Int32Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-
-export interface OpRun { readonly op: string; readonly inputs: readonly Bytes[]; readonly attrs?: Attrs }
-
-/** What the definition gives: outputs, or for an op that writes into an input, that input. */
-export function expected({ op, inputs, attrs = {} }: OpRun): Uint8Array[] {
-  const given = inputs.map(({ spec, bytes }) => ({ spec, bytes: bytes.slice() }));
-  const outputs = getOp(op).infer(given.map((i) => i.spec), attrs).map((spec) => ({ spec, bytes: new Uint8Array(byteLength(spec)) }));
-  const view = ({ spec, bytes }: Bytes) => new View(spec, bytes);
-  getOp(op).reference(given.map(view), outputs.map(view), attrs);
-  return (outputs.length > 0 ? outputs : [given[0]]).map(({ bytes }) => bytes);
-}
-
-/** The same on a backend, appended or as a recorded plan; every buffer is freed. */
-export async function computed(backend: WasmBackend, { op, inputs, attrs = {} }: OpRun, recorded = false): Promise<Uint8Array[]> {
-  const place = ({ spec, bytes }: Bytes) => {
-    const buffer = backend.alloc(bytes.length);
-    backend.write(buffer, 0, bytes);
-    return { buffer, spec };
-  };
-  const given = inputs.map(place);
-  const outputs = getOp(op).infer(given.map((i) => i.spec), attrs).map((spec) => ({ buffer: backend.alloc(byteLength(spec)), spec }));
-  const call: Call = { op, inputs: given, outputs, attrs, path: 'test' };
-  const plan = recorded ? backend.record([call], outputs.map(({ buffer }) => buffer)) : undefined;
-  if (plan) plan.replay();
-  else backend.append(call);
-  try {
-    return await Promise.all((outputs.length > 0 ? outputs : [given[0]]).map(({ buffer, spec }) => backend.read(buffer, 0, byteLength(spec))));
-  } finally {
-    plan?.dispose();
-    for (const { buffer } of [...given, ...outputs]) backend.free(buffer);
-  }
-}
-
-/**
- * Rows rounded as kernels with relaxed SIMD round what 4-bit matrices are multiplied with: to int8, with a
- * scale of largest / 127 for every 32 columns.
- */
-export function roundedToInt8({ spec, bytes }: Bytes): Bytes {
-  const values = new Float32Array(bytes.slice().buffer);
-  for (let at = 0; at < values.length; at += 32) {
-    const block = values.subarray(at, at + 32);
-    const top = block.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-    const [inverse, scale] = [Math.fround(top > 0 ? 127 / top : 0), Math.fround(top / 127)];
-    block.forEach((x, i) => { block[i] = nearestEven(Math.fround(x * inverse)) * scale; });
-  }
-  return { spec, bytes: bytesOf(values) };
-}
-
-function nearestEven(x: number): number {
-  const rounded = Math.round(x);
-  return Math.abs(x % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
-}
+export const hasMemory64 = webAssemblyFeatures().memory64;
+/** A title that says why tests of 64-bit addresses are skipped where they are: Chromium runs them too (tests/browser). */
+export const inMemory64 = (name: string): string => (hasMemory64 ? name : `${name} (needs Node 24)`);

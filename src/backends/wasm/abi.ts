@@ -25,8 +25,14 @@ export enum Split { rows, units, whole }
 /** What a kernel found wrong; the words behind it say which number and which limit. */
 export enum Failure { none, index, expert, slot, page }
 
-// A record: 32 words of 4 bytes.
-export const RECORD_BYTES = 128;
+/**
+ * What an address takes wherever memory holds one, in builds with 32-bit and with 64-bit addresses: kernels
+ * load a `usize`, which is the lower half or all of it.
+ */
+export const ADDRESS_BYTES = 8;
+
+// A record: 40 words of 4 bytes.
+export const RECORD_BYTES = 160;
 export const WORD_KERNEL = 0;
 /** Not 0: meet the other threads first. */
 export const WORD_BARRIER = 1;
@@ -36,10 +42,10 @@ export const WORD_SPLIT = 5;
 /** Extents of both ways to split. */
 export const WORD_ROWS = 6;
 export const WORD_UNITS = 7;
-/** Up to 8 addresses. An odd one is an offset (plus 1) into memory that each thread has for itself. */
+/** Up to 8 addresses, of two words. An odd one is an offset (plus 1) into memory that each thread has for itself. */
 export const WORD_POINTERS = 8;
-/** Up to 16 numbers of the kernel's own; floats by their bits. */
-export const WORD_NUMBERS = 16;
+/** Up to 16 numbers of the kernel's own; floats by their bits, sizes in bytes as addresses are. */
+export const WORD_NUMBERS = 24;
 
 // The control block of a memory, in words: what its threads share beside data.
 export const CONTROL_BYTES = 512;
@@ -60,7 +66,7 @@ export const MOST_THREADS = 64;
 /** Rows of activations that `linear` prepares at a time. */
 export const PANEL_ROWS = 64;
 /** Bytes at the head of a thread's scratch: addresses of a panel's input and output rows. */
-export const PANEL_TABLES = 512;
+export const PANEL_TABLES = 1024;
 /** Bytes of four rounded activations of a column, at most: int16, and a share of scales and sums of 32 columns. */
 export const QUANTIZED_BYTES = 9;
 /** Bytes of four rows of 32 numbers that block formats are decoded to: 128 int16, 4 scales and 4 minima (float32). */

@@ -2,7 +2,7 @@
 // and knows which buffers there are.
 
 import type { Attrs, Backend, BufferId, Call, Operand, Plan, Spec, StreamCounts, StreamedBuffer } from '../../tensor/index.js';
-import { byteLength, getOp, WASM_CAPACITY } from '../../tensor/index.js';
+import { byteLength, getOp, MEMORY64_CAPACITY } from '../../tensor/index.js';
 import { back, Batch, giveBack } from './batch.js';
 import type { Entry } from './batch.js';
 import { runReference } from './definition.js';
@@ -26,21 +26,32 @@ const BATCH_BYTES = 32 * 2 ** 20;
 /** A plan, and what tests and measurements look at. */
 export interface WasmPlan extends Plan { readonly barriers: number; readonly job: Job }
 
+export interface BackendSettings {
+  /** Largest op of a recorded step, in multiplications, that every thread does for itself. */
+  readonly repeatLimit?: number;
+  /** Makes a backend with 64-bit addresses; undefined where there is no such thing. */
+  readonly widen?: () => Promise<WasmBackend>;
+}
+
 export class WasmBackend implements Backend {
   readonly name = 'wasm';
-  readonly capacity = WASM_CAPACITY;
   private readonly slots = new Map<BufferId, Slot>();
-  private readonly stream: Stream;
+  private readonly repeatLimit: number;
+  private readonly widen: BackendSettings['widen'];
+  private stream: Stream;
   private streaming: Streaming | undefined;
   private pending: Entry[] = [];
   private pendingBytes = 0;
   private nextId = 1;
   private disposed = false;
 
-  constructor(private readonly heap: Heap, executor: Executor, private readonly repeatLimit = REPEAT_LIMIT) {
+  constructor(private heap: Heap, executor: Executor, { repeatLimit = REPEAT_LIMIT, widen }: BackendSettings = {}) {
     this.stream = new Stream(heap, executor, () => heap.settle());
+    this.repeatLimit = repeatLimit;
+    this.widen = widen;
   }
 
+  get capacity(): number { return this.widen ? MEMORY64_CAPACITY : this.heap.capacity; }
   get threads(): number { return this.stream.threads; }
 
   /** Ops without a kernel run their own definition on the calling thread. */
@@ -48,7 +59,10 @@ export class WasmBackend implements Backend {
     return lowerings.get(op)?.supports(inputs, attrs) ?? !getOp(op).compose;
   }
 
-  async reserve(bytes: number): Promise<void> {
+  /** 32-bit addresses are faster, and do for most models: 64-bit ones are taken here, where a model needs them. */
+  async reserve(bytes: number, later = 0): Promise<void> {
+    if (bytes > this.capacity) throw new RangeError(tooLarge(bytes, this.capacity));
+    if (bytes + later > this.heap.capacity) await this.goWide();
     this.heap.reserve(bytes);
   }
 
@@ -182,6 +196,17 @@ export class WasmBackend implements Backend {
     }
   }
 
+  /** Takes another backend's memory and threads for its own, where there is one and while nothing lies in memory. */
+  private async goWide(): Promise<void> {
+    const used = !this.idle || [...this.slots.values()].some(({ address }) => address !== undefined);
+    if (!this.widen || used) return;
+    const { heap, stream } = await this.widen();
+    if (this.disposed) { stream.dispose(); return; }
+    this.stream.dispose();
+    this.heap.dispose();
+    Object.assign(this, { heap, stream });
+  }
+
   /** Nothing is under way: memory can be read and written at once. */
   private get idle(): boolean {
     return this.stream.idle && this.pending.length === 0;
@@ -263,4 +288,10 @@ export class WasmBackend implements Backend {
     if (!slot) throw new Error(`buffer ${buffer} does not exist or was freed`);
     return slot;
   }
+}
+
+function tooLarge(bytes: number, capacity: number): string {
+  const [wanted, most, wide] = [bytes, capacity, MEMORY64_CAPACITY].map((size) => `${Math.ceil(size / 2 ** 20)} MiB`);
+  const more = capacity < MEMORY64_CAPACITY ? `; with 64-bit addresses, which need Node 24 or newer (or a current browser and a cross-origin isolated page), ${wide}` : '';
+  return `wasm: ${wanted} cannot be had: a model may take ${most}${more}`;
 }

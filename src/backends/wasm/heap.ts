@@ -5,10 +5,10 @@
 // the queue. What this thread writes itself must be free now: only `settle`, called when nothing is
 // queued, makes the one the other.
 
-import { WASM_CAPACITY } from '../../tensor/index.js';
+import { memory64 } from '../../platform/index.js';
+import { MEMORY64_CAPACITY, WASM_CAPACITY } from '../../tensor/index.js';
 
 const PAGE = 65536;
-const MOST_PAGES = WASM_CAPACITY / PAGE;
 const ALIGNMENT = 64;
 /** Growing is a system call and moves views: not less than this at a time. */
 const LEAST_GROWTH = 16 * 2 ** 20;
@@ -21,14 +21,19 @@ export class Heap {
   private later = new Ranges();
   private views: { buffer: ArrayBufferLike; bytes: Uint8Array; words: Int32Array };
 
-  constructor(private memory: WebAssembly.Memory, base: number) {
+  /** `wide`: the memory has 64-bit addresses. */
+  constructor(private memory: WebAssembly.Memory, base: number, private readonly wide = false) {
     this.views = this.viewsOf(memory.buffer);
     this.now.give(align(base), memory.buffer.byteLength);
   }
 
-  static memory(shared: boolean): WebAssembly.Memory {
-    return new WebAssembly.Memory({ initial: LEAST_GROWTH / PAGE, maximum: MOST_PAGES, shared });
+  static memory(shared: boolean, wide = false): WebAssembly.Memory {
+    const initial = LEAST_GROWTH / PAGE;
+    if (wide) return memory64({ address: 'i64', initial: BigInt(initial), maximum: BigInt(MEMORY64_CAPACITY / PAGE), shared });
+    return new WebAssembly.Memory({ initial, maximum: WASM_CAPACITY / PAGE, shared });
   }
+
+  get capacity(): number { return this.wide ? MEMORY64_CAPACITY : WASM_CAPACITY; }
 
   /** All of the memory, as it is now: growing makes new views. */
   get bytes(): Uint8Array { return this.current().bytes; }
@@ -74,11 +79,11 @@ export class Heap {
   private grow(size: number): void {
     const before = this.memory.buffer.byteLength;
     const needed = Math.ceil(size / PAGE);
-    const wanted = Math.min(Math.max(needed, LEAST_GROWTH / PAGE), Math.max(needed, MOST_PAGES - before / PAGE));
+    const wanted = Math.min(Math.max(needed, LEAST_GROWTH / PAGE), Math.max(needed, (this.capacity - before) / PAGE));
     try {
-      this.memory.grow(wanted);
+      this.memory.grow((this.wide ? BigInt(wanted) : wanted) as number);
     } catch (error) {
-      throw new RangeError(`wasm: ${mebibytes(size)} MiB more cannot be had: ${mebibytes(before)} MiB are in use and a model may take ${mebibytes(WASM_CAPACITY)} MiB`, { cause: error });
+      throw new RangeError(`wasm: ${mebibytes(size)} MiB more cannot be had: ${mebibytes(before)} MiB are in use and a model may take ${mebibytes(this.capacity)} MiB`, { cause: error });
     }
     this.now.give(before, this.memory.buffer.byteLength);
   }

@@ -21,17 +21,33 @@ export interface WasmOptions {
    * checked against its definition first. Prompts gain a third; Node 22 or newer.
    */
   readonly revectorize?: boolean;
+  /** True: 64-bit addresses from the start; false: never. By default where a model needs them and they can be had. */
+  readonly memory64?: boolean;
   /** Largest op of a recorded step, in multiplications, that every thread does for itself: for measurements. */
   readonly repeatLimit?: number;
 }
 
-/** Rejects with one line where kernels are missing, or revectorised ones cannot be had or are wrong. */
+/** Rejects with one line where kernels are missing, or what was asked for cannot be had or is wrong. */
 export async function createBackend(options: WasmOptions = {}): Promise<WasmBackend> {
   const { threads: host } = await platform();
-  if (!options.revectorize) return create(options, host);
+  const shared = (options.workers ?? true) && host.sharedMemory;
+  const can = shared && webAssemblyFeatures().memory64;
+  if (options.memory64) {
+    if (!can) throw new Error('memory64 needs Node 24 or newer, or a current browser and a cross-origin isolated page');
+    return create(options, host, 'memory64');
+  }
+  const widen = can && options.memory64 !== false ? () => create(options, host, 'memory64') : undefined;
+  return create(options, host, shared ? 'shared' : 'single', widen);
+}
+
+/** Which memory kernels work in: of 32-bit addresses and shared, or not; or of 64-bit addresses and shared. */
+type MemoryKind = 'shared' | 'single' | 'memory64';
+
+async function create(options: WasmOptions, host: Threads, kind: MemoryKind, widen?: () => Promise<WasmBackend>): Promise<WasmBackend> {
+  if (!options.revectorize) return plain(options, host, kind, widen);
   if (!host.revectorize) throw new Error('revectorize needs Node 22 or newer');
   host.revectorize(true);
-  const backend = await create(options, host);
+  const backend = await plain(options, host, kind, widen);
   const fault = await findFault(backend);
   if (fault === undefined) return backend;
   backend.dispose();
@@ -39,14 +55,14 @@ export async function createBackend(options: WasmOptions = {}): Promise<WasmBack
   throw new Error(`revectorized kernels compute wrong results on this machine (${fault}): load the model without revectorize`);
 }
 
-async function create({ threads, workers, relaxedSimd, revectorize, repeatLimit }: WasmOptions, host: Threads): Promise<WasmBackend> {
-  const shared = (workers ?? true) && host.sharedMemory;
+async function plain({ threads, relaxedSimd, revectorize, repeatLimit }: WasmOptions, host: Threads, kind: MemoryKind, widen?: () => Promise<WasmBackend>): Promise<WasmBackend> {
+  const [shared, wide] = [kind !== 'single', kind === 'memory64'];
   const count = threadCount(threads, host.available);
-  const module = await kernels(`kernels${relaxedSimd ?? webAssemblyFeatures().relaxedSimd ? '.relaxed' : ''}${shared ? '' : '.single'}.wasm`, host, revectorize);
-  const memory = Heap.memory(shared);
+  const module = await kernels(`kernels${relaxedSimd ?? webAssemblyFeatures().relaxedSimd ? '.relaxed' : ''}${kind === 'shared' ? '' : `.${kind}`}.wasm`, host, revectorize);
+  const memory = Heap.memory(shared, wide);
   const instance = await WebAssembly.instantiate(module, { env: { memory } });
-  const heap = new Heap(memory, (instance.exports.heapBase as () => number)());
-  return new WasmBackend(heap, shared ? await poolExecutor(count, module, memory) : new InlineExecutor(instance), repeatLimit);
+  const heap = new Heap(memory, (instance.exports.heapBase as () => number)(), wide);
+  return new WasmBackend(heap, shared ? await poolExecutor(count, module, memory) : new InlineExecutor(instance), { repeatLimit, widen });
 }
 
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
@@ -65,8 +81,10 @@ function kernels(file: string, host: Threads, revectorize = false): Promise<WebA
 /** One expression for each file, by which bundlers know to copy it. */
 const BESIDE: Readonly<Record<string, () => URL>> = {
   'kernels.wasm': () => new URL('./kernels.wasm', import.meta.url),
+  'kernels.memory64.wasm': () => new URL('./kernels.memory64.wasm', import.meta.url),
   'kernels.single.wasm': () => new URL('./kernels.single.wasm', import.meta.url),
   'kernels.relaxed.wasm': () => new URL('./kernels.relaxed.wasm', import.meta.url),
+  'kernels.relaxed.memory64.wasm': () => new URL('./kernels.relaxed.memory64.wasm', import.meta.url),
   'kernels.relaxed.single.wasm': () => new URL('./kernels.relaxed.single.wasm', import.meta.url),
 };
 

@@ -6,6 +6,7 @@
 
 import { byteLength, elementBytes, isBlockType } from '../../tensor/index.js';
 import type { Spec, StreamedBuffer } from '../../tensor/index.js';
+import { ADDRESS_BYTES } from './abi.js';
 import type { Heap } from './heap.js';
 import type { Packing } from './task.js';
 
@@ -16,7 +17,7 @@ export interface StreamedMatrix {
   readonly part: Spec;
   readonly count: number;
   readonly packing: Packing | undefined;
-  /** Address of one word per part: where it lies, 0 where it does not. Set just before a record reads it. */
+  /** Address of an address per part: where it lies, 0 where it does not. Set just before a record reads it. */
   readonly table: number;
 }
 
@@ -156,7 +157,7 @@ function streamedMatrix(source: StreamedBuffer, heap: Heap): StreamedMatrix {
   const part: Spec = { ...rest, shape: shape.slice(-2) };
   const count = shape.length === 3 ? shape[0] : 1;
   const packing = isBlockType(part.dtype) ? { dtype: part.dtype, rows: part.shape[0], columns: part.shape[1] } : undefined;
-  return { source, part, count, packing, table: heap.take(4 * count, 'now') };
+  return { source, part, count, packing, table: heap.take(ADDRESS_BYTES * count, 'now') };
 }
 
 /** Some bytes of a buffer as it is stored, straight from where its contents lie. */

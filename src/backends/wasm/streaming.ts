@@ -7,12 +7,12 @@
 // experts without an address, and each choice's row is made in the round that has its expert. No sum
 // changes its order, hence results are those of a model that is all in memory.
 
-import { RECORD_BYTES, WORD_POINTERS } from './abi.js';
+import { ADDRESS_BYTES, RECORD_BYTES, WORD_POINTERS } from './abi.js';
 import type { Heap } from './heap.js';
 import { packTask } from './matrix-layout.js';
 import type { Entry, PartCache, StreamedMatrix } from './part-cache.js';
 import { reasonOf } from './poison.js';
-import { encode } from './records.js';
+import { encode, setAddress } from './records.js';
 import { schedule } from './schedule.js';
 import type { Task } from './task.js';
 
@@ -153,10 +153,9 @@ export class Fences {
   /** Tells the record where its matrix lies, or its matrices. */
   private place({ at, matrix, pointer, indices }: Fence, entries: readonly Entry[]): void {
     const { words } = this.heap;
-    if (!indices) { words[(this.records + at * RECORD_BYTES) / 4 + WORD_POINTERS + pointer] = entries[0].address; return; }
-    const table = matrix.table / 4;
-    words.fill(0, table, table + matrix.count);
-    for (const { index, address } of entries) words[table + index] = address;
+    if (!indices) { setAddress(words, this.records + at * RECORD_BYTES + WORD_POINTERS * 4 + pointer * ADDRESS_BYTES, entries[0].address); return; }
+    words.fill(0, matrix.table / 4, (matrix.table + matrix.count * ADDRESS_BYTES) / 4);
+    for (const { index, address } of entries) setAddress(words, matrix.table + index * ADDRESS_BYTES, address);
   }
 
   private unpin(): void {

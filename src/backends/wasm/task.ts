@@ -74,6 +74,11 @@ export function float(value: number): number {
   return bits.getInt32(0);
 }
 
+/** A size in bytes or an address, as memory holds it: the lower 32 bits, then the upper. */
+export function halves(size: number): [low: number, high: number] {
+  return [size % 2 ** 32, Math.floor(size / 2 ** 32)];
+}
+
 export function lastAxis(spec: Spec): number {
   return spec.shape.at(-1) ?? 1;
 }

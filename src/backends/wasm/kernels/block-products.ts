@@ -4,7 +4,7 @@
 // sum of its own and only these are shifted; what formats subtract (8, 32, a minimum) is taken from sums of
 // activations. Several rows: four weight rows are decoded to int16 once and multiply all of them.
 
-import { DECODED_BYTES, Format } from '../abi';
+import { ADDRESS_BYTES, DECODED_BYTES, Format } from '../abi';
 import { blockBytes } from './blocks';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
@@ -273,9 +273,9 @@ export function decodedTile8(w: usize, q: usize, scales: usize, sums: usize, y: 
     }
     w += DECODED_BYTES; q += 256; scales += 16;
   }
-  put8(y + 12, at, f3, g3);
-  put8(y + 8, at, f2, g2);
-  put8(y + 4, at, f1, g1);
+  put8(y + 3 * ADDRESS_BYTES, at, f3, g3);
+  put8(y + 2 * ADDRESS_BYTES, at, f2, g2);
+  put8(y + ADDRESS_BYTES, at, f1, g1);
   put8(y, at, f0, g0);
 }
 
@@ -299,8 +299,8 @@ export function decodedTile4(w: usize, q: usize, scales: usize, sums: usize, y: 
     }
     w += DECODED_BYTES; q += 256; scales += 16;
   }
-  put4(y + 12, at, f3);
-  put4(y + 8, at, f2);
-  put4(y + 4, at, f1);
+  put4(y + 3 * ADDRESS_BYTES, at, f3);
+  put4(y + 2 * ADDRESS_BYTES, at, f2);
+  put4(y + ADDRESS_BYTES, at, f1);
   put4(y, at, f0);
 }

@@ -20,22 +20,25 @@ import { combine, gather, outer, topK } from './routing';
 import { columnMax, rowAttention, rowAttentionGradKeys, rowAttentionGradQueries, rowAttentionMax } from './row_attention';
 import { concat, copy, headLinear, slice, takeRows } from './rows';
 
+// Addresses cross the border to JavaScript as its numbers are, so that builds with 32-bit and with 64-bit
+// addresses are called alike.
+
 /** The first byte of memory that this module does not use itself. */
-export function heapBase(): usize { return __heap_base; }
+export function heapBase(): f64 { return <f64>__heap_base; }
 
 /**
  * Runs `count` records as thread `id` of `threads`. `controlBlock` is shared; `scratch` and
  * `arena` are this thread's alone. Returns 0, or 1 when another thread's trap ended the run.
  */
-export function run(records: usize, count: i32, controlBlock: usize, id: i32, threads: i32, scratch: usize, arena: usize): i32 {
-  enter(id, threads, controlBlock, scratch, arena);
-  for (let i = 0; i < count; i++, records += RECORD_BYTES) {
-    if (threads > 1 && load<i32>(records + (WORD_BARRIER << 2)) && !barrier()) return 1;
+export function run(records: f64, count: i32, controlBlock: f64, id: i32, threads: i32, scratch: f64, arena: f64): i32 {
+  enter(id, threads, <usize>controlBlock, <usize>scratch, <usize>arena);
+  for (let i = 0, record = <usize>records; i < count; i++, record += RECORD_BYTES) {
+    if (threads > 1 && load<i32>(record + (WORD_BARRIER << 2)) && !barrier()) return 1;
     store<i32>(control + ((CONTROL_PROGRESS + id) << 2), i);
-    select(records);
+    select(record);
     // A thread without a share stays away: kernels over rows do not look at units, and one that goes
     // over a row twice would undo what the thread that has it is doing.
-    if (rowLo < rowHi && unitLo < unitHi) execute(load<i32>(records + (WORD_KERNEL << 2)));
+    if (rowLo < rowHi && unitLo < unitHi) execute(load<i32>(record + (WORD_KERNEL << 2)));
   }
   return 0;
 }

@@ -3,7 +3,7 @@
 // thread's rows of one matrix. Row `o` of the result is always made by the same code, whichever
 // thread has it: shares begin at multiples of four.
 
-import { DECODED_BYTES, Failure, Format, PACKED, PANEL_ROWS, PANEL_TABLES } from '../abi';
+import { ADDRESS_BYTES, DECODED_BYTES, Failure, Format, PACKED, PANEL_ROWS, PANEL_TABLES } from '../abi';
 import { activationLimit, decodedTile4, decodedTile8, decodeGroup, sumRow, sumTile, vectorBlocks } from './block-products';
 import { storedBytes } from './blocks';
 import { bf16x4, decodeRow, f16x4, setScales } from './formats';
@@ -11,7 +11,7 @@ import { dot, fma4, splat, sums4 } from './math';
 import { touch } from './memory';
 import { decodeScales, quantizeByteColumn, quantizeBytes, tileNibbles, vectorNibbles } from './nibble-products';
 import { quantizeColumn, quantizeRow, tileQ8, vectorQ8 } from './quantized';
-import { fail, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
+import { fail, int, pointer, rowHi, rowLo, scratch, size, unitHi, unitLo } from './record';
 
 // The matrix that `multiply` reads: set by `matrix`, or moved to another expert.
 let format: i32 = 0;
@@ -25,11 +25,11 @@ let quantized: usize = 0;
 
 // Input and output rows of a panel.
 // @ts-ignore: decorator
-@inline function inputRow(i: i32): usize { return scratch + (<usize>i << 2); }
+@inline function inputRow(i: i32): usize { return scratch + <usize>i * ADDRESS_BYTES; }
 // @ts-ignore: decorator
-@inline function outputRow(i: i32): usize { return scratch + (PANEL_ROWS << 2) + (<usize>i << 2); }
+@inline function outputRow(i: i32): usize { return scratch + <usize>(PANEL_ROWS + i) * ADDRESS_BYTES; }
 
-/** Numbers 0 to 8: tokens, inputs, outputs, format, unit width, scale offset, block rows, block columns, matrix rows. */
+/** Numbers 0 to 9: tokens, inputs, outputs, format, unit width, scale offset (two), block rows, block columns, matrix rows. */
 function matrix(w: usize): void {
   inputs = int(1);
   outputs = int(2);
@@ -37,7 +37,7 @@ function matrix(w: usize): void {
   weights = w;
   firstRow = 0;
   quantized = 0;
-  setScales(int(5), int(6), int(7), int(8));
+  setScales(size(5), int(7), int(8), int(9));
 }
 
 export function linear(): void {
@@ -47,12 +47,12 @@ export function linear(): void {
   for (let from = 0; from < tokens; from += PANEL_ROWS) {
     const count = min(PANEL_ROWS, tokens - from);
     for (let i = 0; i < count; i++) {
-      store<u32>(inputRow(i), <u32>(x + (<usize>(from + i) * inputs << 2)));
-      store<u32>(outputRow(i), <u32>(y + (<usize>(from + i) * outputs << 2)));
+      store<usize>(inputRow(i), x + (<usize>(from + i) * inputs << 2));
+      store<usize>(outputRow(i), y + (<usize>(from + i) * outputs << 2));
     }
     if (prepared) quantized = prepared + <usize>(from >> 2) * tileBytes(format - PACKED);
     multiply(count, lo, hi);
-    if (bias) for (let i = 0; i < count; i++) addBias(load<u32>(outputRow(i)), bias, lo, hi);
+    if (bias) for (let i = 0; i < count; i++) addBias(load<usize>(outputRow(i)), bias, lo, hi);
   }
 }
 
@@ -61,28 +61,28 @@ function addBias(y: usize, bias: usize, lo: i32, hi: i32): void {
 }
 
 /**
- * Number 9: experts; 10: choices of a token; 11: whether each choice has a row of its own. Operand 4:
+ * Number 10: experts; 11: choices of a token; 12: whether each choice has a row of its own. Operand 4:
  * none, or where each expert's matrix lies; one that is nowhere is left to another run of the record.
  */
 export function expertLinear(): void {
-  const x = pointer(0), indices = pointer(2), y = pointer(3), table = pointer(4), choices = int(0) * int(10);
+  const x = pointer(0), indices = pointer(2), y = pointer(3), table = pointer(4), choices = int(0) * int(11);
   matrix(pointer(1));
   const lo = unitLo * int(4), hi = min(unitHi * int(4), outputs);
   for (let c = 0; c < choices; c++) {
     const expert = load<i32>(indices + (<usize>c << 2));
-    if (<u32>expert < <u32>int(9)) continue;
-    fail(Failure.expert, expert, int(9));
+    if (<u32>expert < <u32>int(10)) continue;
+    fail(Failure.expert, expert, int(10));
     memory.fill(y + (<usize>(c * outputs + lo) << 2), 0, <usize>(hi - lo) << 2);
   }
-  for (let expert = 0; expert < int(9); expert++) {
-    if (table) weights = <usize>load<u32>(table + (<usize>expert << 2));
+  for (let expert = 0; expert < int(10); expert++) {
+    if (table) weights = load<usize>(table + <usize>expert * ADDRESS_BYTES);
     else firstRow = expert * outputs;
     if (table && !weights) continue;
     let count = 0;
     for (let c = 0; c < choices; c++) {
       if (load<i32>(indices + (<usize>c << 2)) != expert) continue;
-      store<u32>(inputRow(count), <u32>(x + (<usize>(int(11) ? c : c / int(10)) * inputs << 2)));
-      store<u32>(outputRow(count), <u32>(y + (<usize>c * outputs << 2)));
+      store<usize>(inputRow(count), x + (<usize>(int(12) ? c : c / int(11)) * inputs << 2));
+      store<usize>(outputRow(count), y + (<usize>c * outputs << 2));
       if (++count == PANEL_ROWS) { multiply(count, lo, hi); count = 0; }
     }
     if (count > 0) multiply(count, lo, hi);
@@ -114,7 +114,7 @@ export function quantize(): void {
   const x = pointer(0), to = pointer(1), last = int(0) - 1, kind = int(2);
   inputs = int(1);
   for (let t = rowLo; t < rowHi; t++) {
-    for (let i = 0; i < 4; i++) store<u32>(inputRow(i), <u32>(x + (<usize>min(4 * t + i, last) * inputs << 2)));
+    for (let i = 0; i < 4; i++) store<usize>(inputRow(i), x + (<usize>min(4 * t + i, last) * inputs << 2));
     quantizeTile(kind, 0, to + t * tileBytes(kind));
   }
 }
@@ -123,14 +123,14 @@ export function quantize(): void {
 function quantizeTile(kind: i32, first: i32, to: usize): void {
   const blocks = inputs >> 5;
   for (let i = 0; i < 4; i++) {
-    if (byNibbles(kind)) quantizeByteColumn(kind, load<u32>(inputRow(first + i)), blocks, i, to, scalesOf(kind, to), sumsOf(kind, to));
-    else quantizeColumn(load<u32>(inputRow(first + i)), blocks, activationLimit(kind), i, to, scalesOf(kind, to));
+    if (byNibbles(kind)) quantizeByteColumn(kind, load<usize>(inputRow(first + i)), blocks, i, to, scalesOf(kind, to), sumsOf(kind, to));
+    else quantizeColumn(load<usize>(inputRow(first + i)), blocks, activationLimit(kind), i, to, scalesOf(kind, to));
   }
   if (kind == Format.q4k && !byNibbles(kind)) sumTile(to, scalesOf(kind, to), blocks, sumsOf(kind, to));
 }
 
 function blockVector(lo: i32, hi: i32): void {
-  const kind = format - PACKED, blocks = inputs >> 5, x = <usize>load<u32>(inputRow(0)), y = <usize>load<u32>(outputRow(0));
+  const kind = format - PACKED, blocks = inputs >> 5, x = load<usize>(inputRow(0)), y = load<usize>(outputRow(0));
   const q = scratch + PANEL_TABLES, scales = q + (<usize>inputs << 1), sums = scales + (<usize>blocks << 2), whole = outputs & ~3;
   const base = weights + <usize>firstRow * storedBytes(kind, inputs);
   if (byNibbles(kind)) {
@@ -151,8 +151,8 @@ function blockPanel(count: i32, lo: i32, hi: i32): void {
   const kind = format - PACKED, whole = min(hi, outputs & ~3), tiles = (count + 3) >> 2;
   // Rows that fill up the last tile repeat its last one, and go where that goes.
   for (let i = count; i < tiles << 2; i++) {
-    store<u32>(inputRow(i), load<u32>(inputRow(count - 1)));
-    store<u32>(outputRow(i), load<u32>(outputRow(count - 1)));
+    store<usize>(inputRow(i), load<usize>(inputRow(count - 1)));
+    store<usize>(outputRow(i), load<usize>(outputRow(count - 1)));
   }
   let x = quantized;
   if (!x) {
@@ -164,7 +164,7 @@ function blockPanel(count: i32, lo: i32, hi: i32): void {
   else decodedPanel(kind, x, tiles, lo, whole, work);
   for (let o = max(lo, outputs & ~3); o < hi; o++) {
     const w = decoded(o, 0);
-    for (let i = 0; i < count; i++) store<f32>(load<u32>(outputRow(i)) + (<usize>o << 2), dot(w, load<u32>(inputRow(i)), inputs));
+    for (let i = 0; i < count; i++) store<f32>(load<usize>(outputRow(i)) + (<usize>o << 2), dot(w, load<usize>(inputRow(i)), inputs));
   }
 }
 
@@ -225,7 +225,7 @@ function vectorRows<T>(w: usize, stride: usize, x: usize, n: i32): v128 {
 }
 
 function floatVector(lo: i32, hi: i32): void {
-  const x = <usize>load<u32>(inputRow(0)), y = <usize>load<u32>(outputRow(0)), stride = <usize>inputs << (format == Format.f32 ? 2 : 1);
+  const x = load<usize>(inputRow(0)), y = load<usize>(outputRow(0)), stride = <usize>inputs << (format == Format.f32 ? 2 : 1);
   let o = lo;
   // A row whose length is no multiple of four goes the general way.
   if ((inputs & 3) == 0) for (; o + 4 <= hi; o += 4) {
@@ -249,12 +249,12 @@ function floatPanel(count: i32, lo: i32, hi: i32): void {
   for (; o + 4 <= hi; o += 4) {
     const w0 = decoded(o, 0), w1 = decoded(o + 1, 1), w2 = decoded(o + 2, 2), w3 = decoded(o + 3, 3), at = <usize>o << 2;
     let i = 0;
-    for (; i + 2 <= count; i += 2) tileFloat(w0, w1, w2, w3, load<u32>(inputRow(i)), load<u32>(inputRow(i + 1)), load<u32>(outputRow(i)) + at, load<u32>(outputRow(i + 1)) + at, inputs);
-    if (i < count) tileFloat(w0, w1, w2, w3, load<u32>(inputRow(i)), load<u32>(inputRow(i)), load<u32>(outputRow(i)) + at, load<u32>(outputRow(i)) + at, inputs);
+    for (; i + 2 <= count; i += 2) tileFloat(w0, w1, w2, w3, load<usize>(inputRow(i)), load<usize>(inputRow(i + 1)), load<usize>(outputRow(i)) + at, load<usize>(outputRow(i + 1)) + at, inputs);
+    if (i < count) tileFloat(w0, w1, w2, w3, load<usize>(inputRow(i)), load<usize>(inputRow(i)), load<usize>(outputRow(i)) + at, load<usize>(outputRow(i)) + at, inputs);
   }
   for (; o < hi; o++) {
     const w = decoded(o, 0);
-    for (let i = 0; i < count; i++) store<f32>(load<u32>(outputRow(i)) + (<usize>o << 2), dot(w, load<u32>(inputRow(i)), inputs));
+    for (let i = 0; i < count; i++) store<f32>(load<usize>(outputRow(i)) + (<usize>o << 2), dot(w, load<usize>(inputRow(i)), inputs));
   }
 }
 

@@ -4,6 +4,7 @@
 // last whole group of a matrix stay as stored. 127 x 32767 x 32 fits int32, so that block sums are
 // exact and i32x4.dot_i16x8_s does the work (8 products an instruction).
 
+import { ADDRESS_BYTES } from '../abi';
 import { finiteF16x4 } from './formats';
 import { fma4, round4, splat } from './math';
 
@@ -121,19 +122,19 @@ export function tileQ8(w: usize, q: usize, scales: usize, y: usize, at: usize, b
     f3 = finish(f3, s3, d, scales + 12); g3 = finish(g3, t3, e, scales + 12);
     w += 136; q += 256; scales += 16;
   }
-  put8(y + 12, at, f3, g3);
-  put8(y + 8, at, f2, g2);
-  put8(y + 4, at, f1, g1);
+  put8(y + 3 * ADDRESS_BYTES, at, f3, g3);
+  put8(y + 2 * ADDRESS_BYTES, at, f2, g2);
+  put8(y + ADDRESS_BYTES, at, f1, g1);
   put8(y, at, f0, g0);
 }
 
 /** A tile's column, to the output row that its entry of the table names. The last column is put first: see `blockPanel`. */
 // @ts-ignore: decorator
-@inline export function put4(y: usize, at: usize, v: v128): void { v128.store(<usize>load<u32>(y) + at, v); }
+@inline export function put4(y: usize, at: usize, v: v128): void { v128.store(load<usize>(y) + at, v); }
 
 // @ts-ignore: decorator
 @inline export function put8(y: usize, at: usize, v: v128, w: v128): void {
-  const to = <usize>load<u32>(y) + at;
+  const to = load<usize>(y) + at;
   v128.store(to, v);
   v128.store(to, w, 16);
 }

@@ -1,7 +1,7 @@
 // The record that runs now, and the share of it that this thread has. Globals are per instance,
 // and every thread has its own instance: they are the thread's own.
 
-import { CONTROL_FAILED, WORD_FAILURE, WORD_NUMBERS, WORD_POINTERS, WORD_ROWS, WORD_SPLIT, WORD_UNITS, Split } from '../abi';
+import { ADDRESS_BYTES, CONTROL_FAILED, WORD_FAILURE, WORD_NUMBERS, WORD_POINTERS, WORD_ROWS, WORD_SPLIT, WORD_UNITS, Split } from '../abi';
 
 export let thread: i32 = 0;
 export let threads: i32 = 1;
@@ -42,13 +42,16 @@ export function select(at: usize): void {
 
 /** Operand `index`'s address for this thread. */
 export function pointer(index: i32): usize {
-  const p = load<u32>(record + ((WORD_POINTERS + index) << 2));
+  const p = load<usize>(record + (WORD_POINTERS << 2) + index * ADDRESS_BYTES);
   return p & 1 ? arena + (p ^ 1) : p;
 }
 
 /** Number `index` of the record. */
 // @ts-ignore: decorator
 @inline export function int(index: i32): i32 { return load<i32>(record + ((WORD_NUMBERS + index) << 2)); }
+/** A size in bytes, of numbers `index` and the one behind it. */
+// @ts-ignore: decorator
+@inline export function size(index: i32): usize { return load<usize>(record + ((WORD_NUMBERS + index) << 2)); }
 // @ts-ignore: decorator
 @inline export function float(index: i32): f32 { return load<f32>(record + ((WORD_NUMBERS + index) << 2)); }
 

@@ -3,18 +3,18 @@
 import { Failure } from '../abi';
 import { decodeRow, setScales } from './formats';
 import { accumulate, dot } from './math';
-import { fail, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
+import { fail, int, pointer, rowHi, rowLo, scratch, size, unitHi, unitLo } from './record';
 
-/** Pieces of a block of bytes. Numbers: bytes, bytes of a unit. */
+/** Pieces of a block of bytes. Numbers: bytes (two), bytes of a unit. */
 export function copy(): void {
-  const lo = <usize>unitLo * int(1), hi = min(<usize>unitHi * int(1), <usize><u32>int(0));
+  const lo = <usize>unitLo * int(2), hi = min(<usize>unitHi * int(2), size(0));
   if (lo < hi) memory.copy(pointer(1) + lo, pointer(0) + lo, hi - lo);
 }
 
-/** Rows of a table by index; a negative one gives zeros. Numbers: columns, rows of the table, format, scale offset, block rows, block columns. */
+/** Rows of a table by index; a negative one gives zeros. Numbers: columns, rows of the table, format, scale offset (two), block rows, block columns. */
 export function takeRows(): void {
   const table = pointer(0), indices = pointer(1), out = pointer(2), n = int(0);
-  setScales(int(3), int(4), int(5), int(1));
+  setScales(size(3), int(5), int(6), int(1));
   for (let t = rowLo; t < rowHi; t++) {
     const index = load<i32>(indices + (<usize>t << 2)), to = out + (<usize>t * n << 2);
     const bad = index >= int(1);
@@ -42,14 +42,14 @@ export function concat(): void {
 
 /**
  * Each head's own rows of one matrix (see the op). Numbers: tokens, heads, matrix columns, rows of
- * a head's block, first row, rows used, transposed, format, scale offset, block rows, block
+ * a head's block, first row, rows used, transposed, format, scale offset (two), block rows, block
  * columns, matrix rows, heads of a unit.
  */
 export function headLinear(): void {
   const x = pointer(0), w = pointer(1), y = pointer(2), heads = int(1), columns = int(2), rows = int(5), transposed = int(6) != 0;
   const inputs = transposed ? rows : columns, outputs = transposed ? columns : rows;
-  setScales(int(8), int(9), int(10), int(11));
-  for (let h = unitLo * int(12); h < unitHi * int(12); h++) {
+  setScales(size(8), int(10), int(11), int(12));
+  for (let h = unitLo * int(13); h < unitHi * int(13); h++) {
     if (transposed) for (let t = 0; t < int(0); t++) memory.fill(y + (<usize>((t * heads + h) * outputs) << 2), 0, <usize>outputs << 2);
     for (let j = 0; j < rows; j++) {
       decodeRow(int(7), w, h * int(3) + int(4) + j, columns, scratch);

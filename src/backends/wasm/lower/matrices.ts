@@ -2,22 +2,24 @@
 
 import { elementCount, isBlockType, scaleOffset } from '../../../tensor/index.js';
 import type { BlockType, Spec } from '../../../tensor/index.js';
-import { DECODED_BYTES, Format, Kernel, PACKED, PANEL_ROWS, PANEL_TABLES, QUANTIZED_BYTES } from '../abi.js';
-import { byBoth, byRows, whole, written } from '../task.js';
+import { ADDRESS_BYTES, DECODED_BYTES, Format, Kernel, PACKED, PANEL_ROWS, PANEL_TABLES, QUANTIZED_BYTES } from '../abi.js';
+import { byBoth, byRows, halves, whole, written } from '../task.js';
 import type { Ref, Task, TaskOperand } from '../task.js';
 import type { LowerContext, Lowering } from './index.js';
 
 const FORMATS = { f32: Format.f32, f16: Format.f16, bf16: Format.bf16, f8_e4m3: Format.f8, q8_0: Format.q8, q4_0: Format.q4, q4_k: Format.q4k, q6_k: Format.q6k } as const;
 
-/** A matrix's format, and where FP8 scales lie: scale offset, rows and columns of a scale's block. */
-export function formatOf({ slot, spec }: Ref): { format: Format; scales: [number, number, number] } {
+type Scales = readonly [low: number, high: number, rows: number, columns: number];
+
+/** A matrix's format, and where FP8 scales lie: scale offset in two words, rows and columns of a scale's block. */
+export function formatOf({ slot, spec }: Ref): { format: Format; scales: Scales } {
   if (spec.dtype === 'i32') throw new TypeError('a matrix of i32 is no weight');
   const format = FORMATS[spec.dtype] + (slot.packed ? PACKED : 0);
-  return { format, scales: spec.scaleBlock ? [scaleOffset(spec), ...spec.scaleBlock] : [0, 0, 0] };
+  return { format, scales: spec.scaleBlock ? [...halves(scaleOffset(spec)), ...spec.scaleBlock] : [0, 0, 0, 0] };
 }
 
 /** How a record names its matrix: where it lies, or which one is to be fetched first. */
-function weight(ref: Ref, pointer: number): { operand: TaskOperand; spec: Spec; format: Format; scales: [number, number, number]; streams: Task['streams'] } {
+function weight(ref: Ref, pointer: number): { operand: TaskOperand; spec: Spec; format: Format; scales: Scales; streams: Task['streams'] } {
   const { streamed } = ref.slot;
   if (!streamed) return { operand: whole(ref), spec: ref.spec, ...formatOf(ref), streams: undefined };
   return { operand: whole(undefined), spec: streamed.part, ...formatOf({ ...ref, spec: streamed.part }), streams: { matrix: streamed, pointer } };
@@ -79,7 +81,7 @@ const expertLinear: Lowering = {
     const [E, O, I] = w.spec.shape;
     const [T, k] = indices.spec.shape;
     const { operand, format, scales, streams } = weight(w, 1);
-    const table = streams && whole({ slot: { bytes: 4 * E, address: streams.matrix.table }, spec: { shape: [E], dtype: 'i32' } });
+    const table = streams && whole({ slot: { bytes: ADDRESS_BYTES * E, address: streams.matrix.table }, spec: { shape: [ADDRESS_BYTES * E], dtype: 'f8_e4m3' } });
     return [{
       kernel: Kernel.expert_linear, rows: 1, columns: O, grain: 4, widthAt: [4, 1], work: T * k * O * I, scratch: panelBytes(w.spec, I, T * k),
       streams: streams && { ...streams, indices: { slot: indices.slot, count: T * k } },
@@ -99,7 +101,7 @@ const headLinear: Lowering = {
     const [matrixRows, columns] = w.spec.shape;
     const { operand, format, scales, streams } = weight(w, 1);
     return [{
-      kernel: Kernel.head_linear, rows: 1, columns: N * outputs, grain: outputs, units: N, widthAt: [12, outputs], work: T * N * rows * columns, scratch: columns * 4, streams,
+      kernel: Kernel.head_linear, rows: 1, columns: N * outputs, grain: outputs, units: N, widthAt: [13, outputs], work: T * N * rows * columns, scratch: columns * 4, streams,
       operands: [byBoth(x, T, N * inputs), operand, written(byBoth(y, T, N * outputs))],
       numbers: [T, N, columns, matrixRows / N, start, rows, Number(transposed), format, ...scales, matrixRows, 0],
     }];

@@ -2,7 +2,7 @@
 
 import { byteLength, elementCount } from '../../../tensor/index.js';
 import { Kernel } from '../abi.js';
-import { byColumns, byRows, lastAxis, whole, written } from '../task.js';
+import { byColumns, byRows, halves, lastAxis, whole, written } from '../task.js';
 import type { Ref, Task } from '../task.js';
 import type { Lowering } from './index.js';
 import { formatOf, stored } from './matrices.js';
@@ -46,8 +46,8 @@ const COPY_UNIT = 65536;
 /** `bytes` bytes from the beginning of one buffer to `offset` of another. */
 export function copyTask(from: Ref, to: Ref, bytes: number): Task {
   return {
-    kernel: Kernel.copy, rows: 1, columns: bytes, grain: 1, width: COPY_UNIT, widthAt: [1, 1], work: bytes,
-    operands: [byColumns(from, 1, bytes), written(byColumns(to, 1, bytes))], numbers: [bytes, 0],
+    kernel: Kernel.copy, rows: 1, columns: bytes, grain: 1, width: COPY_UNIT, widthAt: [2, 1], work: bytes,
+    operands: [byColumns(from, 1, bytes), written(byColumns(to, 1, bytes))], numbers: [...halves(bytes), 0],
   };
 }
 

@@ -4,7 +4,7 @@
 
 import type { StoredTensor } from '../checkpoint/index.js';
 import { checkpointPieces, publishedPrefixes } from '../engine/names.js';
-import { planResidency, WASM_LIMITS, WORKSPACE_BYTES } from '../engine/residency.js';
+import { planResidency, wasmLimits, WORKSPACE_BYTES } from '../engine/residency.js';
 import type { Residency } from '../engine/residency.js';
 import { planBinding, replacements } from '../engine/weights.js';
 import type { BindingPlan, WeightFormat } from '../engine/weights.js';
@@ -37,7 +37,7 @@ export interface MemoryForecast extends Omit<Residency, 'streaming' | 'kind'> {
 export function forecastMemory(decoder: Decoder, tensors: ReadonlyMap<string, StoredTensor> | undefined, name: string, { memory, weights, contextLength, scaleBlock }: MemoryOptions): MemoryForecast {
   const { targets } = planBinding(decoder, tensors ?? declaredTensors(decoder), { weights, scaleBlock });
   try {
-    const { streaming, ...residency } = planResidency(decoder, targets, WASM_LIMITS, name, { memory, contextLength });
+    const { streaming, ...residency } = planResidency(decoder, targets, wasmLimits(), name, { memory, contextLength });
     return { ...residency, memory, workspace: WORKSPACE_BYTES, cache: streaming?.cacheBytes ?? 0 };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
@@ -48,7 +48,7 @@ export function forecastMemory(decoder: Decoder, tensors: ReadonlyMap<string, St
 
 /** Matrices that are loaded in another type than they are stored in, a sentence per type. */
 export function formatReplacements({ targets }: BindingPlan): string[] {
-  return replacements(targets, WASM_LIMITS.name);
+  return replacements(targets, 'wasm');
 }
 
 /** Every tensor that a checkpoint of this model would hold, in bf16; none can be read. */

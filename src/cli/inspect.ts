@@ -110,7 +110,7 @@ function loading({ replacedFormats, memory }: Description): string[] {
   return lines.length > 0 ? [...lines, ''] : [];
 }
 
-function forecast({ memory, kind, reason, weights, held, cache, kv, kvTokens, workspace, experts, layers: streamed }: NonNullable<Description['memory']>): string {
+function forecast({ memory, kind, reason, hint, weights, held, cache, kv, kvTokens, workspace, experts, layers: streamed }: NonNullable<Description['memory']>): string {
   if (kind === 'impossible') return `will not run: ${reason}`;
   const beside = `${bytes(kv)} for ${thousands(kvTokens)} tokens of cache and ${bytes(workspace)} for everything else`;
   if (kind === 'resident') return `in ${bytes(memory)}: all weights in memory (${bytes(weights)}), ${beside}`;
@@ -118,7 +118,7 @@ function forecast({ memory, kind, reason, weights, held, cache, kv, kvTokens, wo
     ...(experts ? [`${thousands(experts.inMemory)} of ${thousands(experts.total)} matrices of experts in memory at a time, the others read from the disk when they are chosen`] : []),
     ...(streamed ? [`the matrices of ${streamed.streamed} of ${streamed.total} layers read from the disk for every token`] : []),
   ];
-  return `in ${bytes(memory)}: ${what.join('; ')}. ${bytes(held)} of ${bytes(weights)} always in memory, ${bytes(cache)} for what is streamed, ${beside}`;
+  return `in ${bytes(memory)}: ${what.join('; ')}. ${bytes(held)} of ${bytes(weights)} always in memory, ${bytes(cache)} for what is streamed, ${beside}${hint ? `; ${hint}` : ''}`;
 }
 
 const PART_NAMES: Readonly<Record<string, string>> = { sharedExperts: 'shared experts', positions: 'position table' };

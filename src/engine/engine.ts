@@ -6,10 +6,11 @@ import { buildModel } from '../models/index.js';
 import type { Family } from '../models/index.js';
 import { observe, parameters } from '../nn/index.js';
 import type { Decoder } from '../nn/index.js';
+import { platform } from '../platform/index.js';
 import { Device, PAGE_TOKENS, scope } from '../tensor/index.js';
 import type { Backend, Tensor } from '../tensor/index.js';
 import type { KvFormat } from './kv-format.js';
-import { planResidency } from './residency.js';
+import { bytesBeside, planResidency } from './residency.js';
 import type { Residency } from './residency.js';
 import { Runner } from './runner.js';
 import { StepBlock } from './step.js';
@@ -58,8 +59,10 @@ export class Engine {
       const plan = planBinding(decoder, checkpoint.tensors, binding, backend);
       // Before the weights: it tells whether the backend can keep the cache.
       const runner = new Runner(device, decoder, context, options.replay, options.kv);
-      const residency = planResidency(decoder, plan.targets, backend, checkpoint.name, { ...options, contextLength: options.contextLength && context });
-      const { tensors, skipped } = await bindWeights(decoder, plan, device, binding, residency.streaming);
+      const bounds = { ...options, contextLength: options.contextLength && context, machine: (await platform()).memory };
+      const residency = planResidency(decoder, plan.targets, backend, checkpoint.name, bounds);
+      if (residency.hint) options.onWarning?.(`${checkpoint.name} is streamed from the disk: ${residency.hint}`);
+      const { tensors, skipped } = await bindWeights(decoder, plan, device, binding, { streaming: residency.streaming, later: bytesBeside(decoder, bounds) });
       return new Engine(family, decoder, device, runner, tensors, skipped, hf.floats, residency);
     } catch (error) {
       backend.dispose();

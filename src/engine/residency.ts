@@ -4,7 +4,8 @@
 
 import { walk } from '../nn/index.js';
 import type { Decoder, KvCache } from '../nn/index.js';
-import { byteLength, elementBytes, WASM_CAPACITY } from '../tensor/index.js';
+import { webAssemblyFeatures } from '../platform/index.js';
+import { byteLength, elementBytes, MEMORY64_CAPACITY, WASM_CAPACITY } from '../tensor/index.js';
 import type { Backend } from '../tensor/index.js';
 import type { KvFormat } from './kv-format.js';
 import { layerOf, partsOf } from './fill.js';
@@ -18,16 +19,22 @@ const ACTIVATION_BYTES = 200e6;
 export const CONTEXT_TOKENS = 4096;
 /** Pages grow by doubling, and the old ones are there until they were copied. */
 const KV_GROWTH = 1.5;
+/** How much of the machine's memory is taken unasked: the rest is other programs' and the system's. */
+const MACHINE_SHARE = 0.75;
 
 /** What a plan asks of a backend. */
 export type Limits = Pick<Backend, 'name' | 'capacity' | 'allocStreamed'>;
 
-/** The wasm backend's, for plans that are made without one. */
-export const WASM_LIMITS: Limits = { name: 'wasm', capacity: WASM_CAPACITY, allocStreamed: () => [] };
+/** The wasm backend's here, for plans that are made without one. */
+export function wasmLimits(): Limits {
+  return { name: 'wasm', capacity: webAssemblyFeatures().memory64 ? MEMORY64_CAPACITY : WASM_CAPACITY, allocStreamed: () => [] };
+}
 
 export interface ResidencyOptions {
-  /** Bytes that weights, cache and activations may take; undefined: what the backend can hold. */
+  /** Bytes that weights, cache and activations may take; undefined: what the backend can hold and the machine has to spare. */
   readonly memory?: number;
+  /** Bytes of memory that the machine has, where that is known. */
+  readonly machine?: number;
   /** Longest context, in tokens. */
   readonly contextLength?: number;
   readonly kv?: KvFormat;
@@ -47,21 +54,47 @@ export interface Residency {
   readonly experts?: { readonly total: number; readonly inMemory: number };
   /** Layers whose matrices pass through memory for every token. */
   readonly layers?: { readonly total: number; readonly streamed: number };
+  /** Why weights are streamed though nobody asked for as little memory, and what would help: a clause. */
+  readonly hint?: string;
 }
 
 /** Decides. Throws a RangeError that says the least memory which would do. */
 export function planResidency(decoder: Decoder, targets: readonly Target[], backend: Limits, name: string, options: ResidencyOptions = {}): Residency {
-  const { memory = Infinity } = options;
-  const kvTokens = options.contextLength ?? Math.min(decoder.frame.context, CONTEXT_TOKENS);
-  const kv = kvBytes(decoder, kvTokens, options.kv);
-  const beside = Math.ceil(kv * KV_GROWTH);
+  const memory = options.memory ?? spare(backend, options);
+  const { kv, kvTokens, beside } = cacheOf(decoder, options);
   const room = Math.min(memory - WORKSPACE_BYTES, (backend.capacity ?? Infinity) - ACTIVATION_BYTES) - beside;
   const weights = bytesOf(targets);
   const common = { weights, kv, kvTokens };
   if (weights <= room) return { kind: 'resident', held: weights, ...common };
   const plan = backend.allocStreamed && (withExperts(targets, room) ?? withLayers(targets, room));
-  if (plan) return { kind: 'streamed', ...common, ...plan };
+  if (plan) return { kind: 'streamed', ...common, ...plan, hint: hint(weights + beside, backend, options) };
   throw new RangeError(tooLarge(name, weights, beside, backend, targets, options));
+}
+
+/** Bytes of a backend's memory that cache and activations will want, for `reserve`. */
+export function bytesBeside(decoder: Decoder, options: Pick<ResidencyOptions, 'contextLength' | 'kv'> = {}): number {
+  return cacheOf(decoder, options).beside + ACTIVATION_BYTES;
+}
+
+/** The cache: bytes, for how many tokens, and bytes while it grows to that. */
+function cacheOf(decoder: Decoder, { contextLength, kv: format }: Pick<ResidencyOptions, 'contextLength' | 'kv'>): { kv: number; kvTokens: number; beside: number } {
+  const kvTokens = contextLength ?? Math.min(decoder.frame.context, CONTEXT_TOKENS);
+  const kv = kvBytes(decoder, kvTokens, format);
+  return { kv, kvTokens, beside: Math.ceil(kv * KV_GROWTH) };
+}
+
+/** What may be taken unasked: where streaming is the alternative, no more than leaves the machine usable. */
+function spare({ allocStreamed }: Limits, { machine = Infinity }: ResidencyOptions): number {
+  return allocStreamed ? Math.max(WASM_CAPACITY + WORKSPACE_BYTES, MACHINE_SHARE * machine) : Infinity;
+}
+
+function hint(needed: number, backend: Limits, options: ResidencyOptions): string | undefined {
+  const { memory = Infinity, machine = Infinity } = options;
+  const asked = needed + WORKSPACE_BYTES > memory;
+  if (asked || needed + ACTIVATION_BYTES > MEMORY64_CAPACITY) return undefined;
+  const fits = memory < Infinity || needed + WORKSPACE_BYTES <= spare(backend, options);
+  if (backend.capacity !== WASM_CAPACITY) return `in memory it would take more than three quarters of the ${gigabytes(machine)} that this machine has; a bound of your own (memory) may allow more`;
+  return fits ? `32-bit addresses reach no more than ${gigabytes(WASM_CAPACITY)}; Node 24 or newer has 64-bit ones and would hold all of it` : undefined;
 }
 
 type Streams = Pick<Residency, 'held' | 'experts' | 'layers'> & { readonly streaming: StreamingPlan };

@@ -9,6 +9,7 @@ import { byteLength, elementCount, empty, fitsBlocks, fromArray } from '../tenso
 import type { Backend, Device, Spec, Tensor } from '../tensor/index.js';
 import { Engine } from './engine.js';
 import type { EngineOptions } from './engine.js';
+import { bytesBeside } from './residency.js';
 
 export type SyntheticFormat = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0';
 
@@ -19,7 +20,8 @@ const CHUNK = 16 * 2 ** 20;
 export async function syntheticEngine(config: unknown, backend: Backend, format: SyntheticFormat, options: EngineOptions = {}): Promise<Engine> {
   try {
     const { decoder } = buildModel(config);
-    await backend.reserve(parameters(decoder).reduce((sum, parameter) => sum + byteLength(syntheticSpec(parameter, format)), 0));
+    const bytes = parameters(decoder).reduce((sum, parameter) => sum + byteLength(syntheticSpec(parameter, format)), 0);
+    await backend.reserve(bytes, bytesBeside(decoder, options));
     return Engine.create(config, backend, (parameter, device) => syntheticWeight(parameter, device, format), options);
   } catch (error) {
     backend.dispose();

@@ -55,6 +55,9 @@ export interface BindingPlan { readonly targets: readonly Target[]; readonly ski
 /** Parameters that stay where they are stored, and memory for what is fetched of them. */
 export interface StreamingPlan { readonly targets: readonly Target[]; readonly cacheBytes: number }
 
+/** What is to be streamed, and bytes that cache and activations will want beside the weights. */
+export interface Room { readonly streaming?: StreamingPlan; readonly later?: number }
+
 /** What loading would bind, without reading any weights: targets, and names that nothing uses. */
 export function planBinding(decoder: Decoder, tensors: ReadonlyMap<string, StoredTensor>, options: BindOptions = {}, kernels?: Kernels): BindingPlan {
   const prefixes = findPrefixes(decoder, tensors);
@@ -129,12 +132,12 @@ function plainSpec(parameter: Parameter, dtype: DType, pieces: readonly BoundPie
  * Reads every weight into buffers of `device` and binds them, but for those that are to be streamed.
  * On any failure nothing stays allocated.
  */
-export async function bindWeights(decoder: Decoder, { targets, skipped }: BindingPlan, device: Device, options: BindOptions = {}, streaming?: StreamingPlan): Promise<Binding> {
+export async function bindWeights(decoder: Decoder, { targets, skipped }: BindingPlan, device: Device, options: BindOptions = {}, { streaming, later }: Room = {}): Promise<Binding> {
   for (const warning of replacements(targets, device.backend.name)) options.onWarning?.(warning);
   const away = new Set(streaming?.targets);
   const held = targets.filter((target) => !away.has(target));
   const bytes = held.reduce((sum, { spec }) => sum + byteLength(spec), streaming?.cacheBytes ?? 0);
-  await device.backend.reserve(bytes);
+  await device.backend.reserve(bytes, later);
   const owned: Tensor[] = [];
   try {
     const homes = new Map<Target, Tensor>();

@@ -13,4 +13,11 @@ export const browser: Platform = {
   environment: () => undefined,
   openGpu: openBrowserGpu,
   threads: browserThreads,
+  get memory() { return deviceMemory(); },
 };
+
+/** Browsers say it in GiB, and no more than 8 whatever there is: 8 says nothing. */
+function deviceMemory(): number | undefined {
+  const { deviceMemory: gibibytes } = globalThis.navigator as { deviceMemory?: number };
+  return gibibytes === undefined || gibibytes >= 8 ? undefined : gibibytes * 2 ** 30;
+}

@@ -1,5 +1,6 @@
 // The platform in Node: the environment, the local files and the GPU.
 
+import { totalmem } from 'node:os';
 import type { Platform } from './platform.js';
 import { nodeFiles } from './node-files.js';
 import { openNodeGpu } from './node-gpu.js';
@@ -12,4 +13,5 @@ export const node: Platform = {
   files: nodeFiles,
   openGpu: openNodeGpu,
   threads: nodeThreads,
+  get memory() { return Math.min(totalmem(), process.constrainedMemory() || Infinity); },
 };

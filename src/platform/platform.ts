@@ -101,4 +101,6 @@ export interface Platform {
   readonly cache?: FileCache;
   readonly openGpu: OpenGpu;
   readonly threads: Threads;
+  /** Bytes of memory that the machine has, or its container may take; undefined where nobody says. */
+  readonly memory?: number;
 }

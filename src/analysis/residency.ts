@@ -52,7 +52,7 @@ export function formatReplacements({ targets }: BindingPlan): string[] {
 }
 
 /** Every tensor that a checkpoint of this model would hold, in bf16; none can be read. */
-function declaredTensors(decoder: Decoder): ReadonlyMap<string, StoredTensor> {
+export function declaredTensors(decoder: Decoder): ReadonlyMap<string, StoredTensor> {
   const prefixes = publishedPrefixes(decoder);
   const unread = (): Promise<never> => Promise.reject(new Error('a config has no weights'));
   return new Map(parameters(decoder).flatMap((parameter) => checkpointPieces(decoder, parameter, prefixes)).map(({ name, shape }) =>

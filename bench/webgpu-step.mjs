@@ -1,7 +1,7 @@
 // Where a decode step on the GPU spends its time, against what reading the weights alone would take.
 // Made-up weights of a Qwen3 shape; run it on a built package.
 //
-//   node bench/webgpu-step.mjs [--shape 0.6b|8b|30b-a3b] [--format f16] [--layers n] [--tokens 64] [--prompt 512] [--sequences 1] [--profile] [--dist ../dist]
+//   node bench/webgpu-step.mjs [--shape 0.6b|8b|30b-a3b] [--format f16] [--layers n] [--tokens 64] [--prompt 512] [--sequences 1] [--profile] [--profile-prefill] [--dist ../dist]
 
 import { parseArgs } from 'node:util';
 import { create, globals } from 'webgpu';
@@ -9,7 +9,7 @@ import { create, globals } from 'webgpu';
 const { values: options } = parseArgs({
   options: {
     shape: { type: 'string', default: '0.6b' }, format: { type: 'string', default: 'f16' }, layers: { type: 'string' }, tokens: { type: 'string', default: '64' },
-    prompt: { type: 'string', default: '512' }, sequences: { type: 'string', default: '1' }, profile: { type: 'boolean', default: false }, dist: { type: 'string', default: '../dist' },
+    prompt: { type: 'string', default: '512' }, sequences: { type: 'string', default: '1' }, profile: { type: 'boolean', default: false }, 'profile-prefill': { type: 'boolean', default: false }, dist: { type: 'string', default: '../dist' },
   },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
@@ -35,12 +35,12 @@ const config = { ...SHAPES[options.shape], ...(options.layers && { num_hidden_la
 Object.assign(globalThis, globals);
 const { GPUBufferUsage, GPUMapMode } = globals;
 /** Dawn rounds timestamps to 0.1 ms unless told not to. */
-const instance = create(['disable-dawn-features=timestamp_quantization']);
+const instance = create(['disable-dawn-features=timestamp_quantization', 'enable-dawn-features=allow_unsafe_apis']);
 const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
 const wanted = Gpu.describe(adapter);
 const timed = adapter.features.has('timestamp-query');
 const device = await adapter.requestDevice({ ...wanted, requiredFeatures: [...(wanted.requiredFeatures ?? []), ...(timed ? ['timestamp-query'] : [])] });
-const backend = new WebGpuBackend(Gpu.on(adapter, device));
+const backend = new WebGpuBackend(await Gpu.on(adapter, device));
 console.log(`${adapter.info.description || adapter.info.device}, features in use: ${[...device.features].join(' ')}`);
 
 /** Runs passes between timestamps; resolves with the milliseconds of each. */
@@ -107,9 +107,55 @@ async function profile(plan) {
     });
   }
   console.log(`  the step on the GPU: ${median(whole).toFixed(3)} ms in one pass of ${passes.length} dispatches; each in a pass of its own:`);
-  for (const [name, { count, ms }] of [...totals].sort((a, b) => b[1].ms - a[1].ms).slice(0, 16)) {
+  printTotals(totals);
+}
+
+function printTotals(totals, rows = 16) {
+  for (const [name, { count, ms }] of [...totals].sort((a, b) => b[1].ms - a[1].ms).slice(0, rows)) {
     console.log(`  ${name.padEnd(58)} ${String(count).padStart(4)} x ${((1000 * ms) / count).toFixed(1).padStart(7)} us = ${ms.toFixed(3)} ms`);
   }
+}
+
+/** Every dispatch of one prefill in a pass of its own between timestamps, while it runs. */
+async function profilePrefill() {
+  const most = 2048;
+  const queries = device.createQuerySet({ type: 'timestamp', count: 2 * most });
+  const names = [];
+  const { stream } = backend;
+  const [append, encode] = [backend.append, stream.encode];
+  let current;
+  backend.append = function (call) { current = call; append.call(this, call); };
+  stream.encode = function ({ pipeline, bindings, x, y }) {
+    if (names.length === most) return;
+    this.encoder ??= device.createCommandEncoder();
+    const at = 2 * names.length;
+    const pass = this.encoder.beginComputePass({ timestampWrites: { querySet: queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 } });
+    pass.setPipeline(pipeline.pipeline);
+    pass.setBindGroup(0, bindings);
+    pass.dispatchWorkgroups(x, y);
+    pass.end();
+    names.push(`${pipeline.pipeline.label} (${current.inputs.slice(0, 2).map((o) => o.spec.shape.join('x')).join(', ')})`);
+  };
+  const sequence = engine.runner.sequence();
+  await engine.runner.step([{ sequence, tokens: Array.from({ length: Number(options.prompt) }, (_, i) => i % 1000), logits: 'last' }]);
+  sequence.dispose();
+  [backend.append, stream.encode] = [append, encode];
+  const size = 16 * names.length;
+  const resolved = device.createBuffer({ size, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+  const staging = device.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
+  const encoder = device.createCommandEncoder();
+  encoder.resolveQuerySet(queries, 0, 2 * names.length, resolved, 0);
+  encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
+  device.queue.submit([encoder.finish()]);
+  await staging.mapAsync(GPUMapMode.READ);
+  const stamps = new BigUint64Array(staging.getMappedRange().slice(0));
+  const totals = new Map();
+  names.forEach((name, i) => {
+    const { count, ms } = totals.get(name) ?? { count: 0, ms: 0 };
+    totals.set(name, { count: count + 1, ms: ms + Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6 });
+  });
+  console.log(`  a prefill of ${options.prompt} on the GPU: ${(Number(stamps[2 * names.length - 1] - stamps[0]) / 1e6).toFixed(3)} ms from first to last, ${[...totals.values()].reduce((sum, { ms }) => sum + ms, 0).toFixed(3)} ms in ${names.length} dispatches:`);
+  printTotals(totals, 24);
 }
 
 /** Adds up where the calling thread is, by wrapping what a step calls. */
@@ -146,6 +192,7 @@ const decode = Math.max(...results.map((r) => r.decode));
 const limit = read / stepBytes;
 console.log(`Qwen3-${options.shape} ${options.format}, ${sequences} sequence(s): decode ${results.map((r) => r.decode.toFixed(1)).join(', ')} tok/s, prefill of ${options.prompt}: ${results.map((r) => r.prefill.toFixed(0)).join(', ')} tok/s; `
   + `a step reads ${(stepBytes / 1e9).toFixed(2)} GB, ${(read / 1e9).toFixed(0)} GB/s measured, limit ${limit.toFixed(0)} steps/s, reached ${((100 * decode) / sequences / limit).toFixed(0)} %`);
+if (options['profile-prefill'] && timed) await profilePrefill();
 if (options.profile) {
   for (const method of ['write', 'read']) watch(backend, method, times);
   watch(backend.stream, 'submit', times);

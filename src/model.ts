@@ -5,12 +5,15 @@ import { openCheckpoint, resolveSource } from './checkpoint/index.js';
 import type { Checkpoint, CheckpointSource, DownloadProgress } from './checkpoint/index.js';
 import { createBackend, Engine, savedConfig, saveWeights } from './engine/index.js';
 import type { BackendName, KvFormat, LoadProgress, Sequence, StepRequest, Traced, WeightFormat } from './engine/index.js';
-import { generate, generateBatch, PREFILL_CHUNK } from './generate/index.js';
+import { generate, generateBatch } from './generate/index.js';
 import type { BatchOptions, Completion, FinishReason, GenerateOptions, Piece } from './generate/index.js';
 import { platform } from './platform/index.js';
 import { promptIds, tokenizerFromFiles } from './tokenizer/index.js';
 import type { Prompt, Tokenizer } from './tokenizer/index.js';
 import { textFiles } from './tokenizer/source.js';
+
+/** Rows of logits that are read at a time: a row is as long as the vocabulary. */
+const LOGITS_TOKENS = 256;
 
 export interface LoadOptions {
   readonly backend?: BackendName | 'auto';
@@ -103,8 +106,8 @@ export class Model {
     const data = new Float32Array(ids.length * this.vocabularySize);
     const sequence = runner.sequence();
     try {
-      for (let at = 0; at < ids.length; at += PREFILL_CHUNK) {
-        const [rows] = await runner.step([{ sequence, tokens: ids.slice(at, at + PREFILL_CHUNK), logits: 'all' }]);
+      for (let at = 0; at < ids.length; at += LOGITS_TOKENS) {
+        const [rows] = await runner.step([{ sequence, tokens: ids.slice(at, at + LOGITS_TOKENS), logits: 'all' }]);
         data.set(rows, at * this.vocabularySize);
       }
     } finally {

@@ -19,6 +19,9 @@ export type WantedLogits = 'last' | 'all' | 'none';
 
 export interface StepRequest { readonly sequence: Sequence; readonly tokens: readonly number[]; readonly logits?: WantedLogits }
 
+/** Of a prompt, in one step, where the backend asks for no other number. */
+const PROMPT_CHUNK = 256;
+
 export class Runner {
   readonly kv: KvPages;
   private readonly sequences = new Set<Sequence>();
@@ -38,6 +41,11 @@ export class Runner {
       block.advance(decoder(block));
       return undefined;
     }, onRecorded);
+  }
+
+  /** Prompt tokens per step: bounds the memory of activations. */
+  get promptChunk(): number {
+    return this.device.backend.promptChunk ?? PROMPT_CHUNK;
   }
 
   sequence(): Sequence {

@@ -2,7 +2,6 @@
 // by itself, and the next prompts take the places of those that have ended.
 
 import type { Runner, Sequence } from '../engine/index.js';
-import { PREFILL_CHUNK } from './generate.js';
 import type { FinishReason } from './generate.js';
 import { randomSeed } from './sampler.js';
 
@@ -102,11 +101,11 @@ async function prefillTogether(runner: Runner, added: readonly { sequence: Seque
   };
   for (const { sequence, tokens } of added) {
     for (let at = 0; at < tokens.length;) {
-      const part = tokens.slice(at, at + PREFILL_CHUNK - size);
+      const part = tokens.slice(at, at + runner.promptChunk - size);
       chunk.push({ sequence, tokens: part, logits: 'none' });
       at += part.length;
       size += part.length;
-      if (size === PREFILL_CHUNK) await feed();
+      if (size === runner.promptChunk) await feed();
     }
   }
   await feed();

@@ -2,7 +2,6 @@
 // decoded together. Measured around the engine's own steps, greedy, without text.
 
 import type { Runner, Sequence } from '../engine/index.js';
-import { PREFILL_CHUNK } from './generate.js';
 import { largest } from './sampler.js';
 
 export interface BenchmarkOptions {
@@ -82,8 +81,8 @@ export async function benchmark(runner: Runner, { prompt = 512, generate = 64, s
 
 async function prefill(runner: Runner, each: Running, ids: readonly number[], clock: Clock): Promise<void> {
   const { sequence } = each;
-  for (let at = 0; at < ids.length; at += PREFILL_CHUNK) {
-    const tokens = ids.slice(at, at + PREFILL_CHUNK);
+  for (let at = 0; at < ids.length; at += runner.promptChunk) {
+    const tokens = ids.slice(at, at + runner.promptChunk);
     const isLast = at + tokens.length === ids.length;
     await clock.time(async () => {
       const [logits] = await runner.step([{ sequence, tokens, logits: isLast ? 'last' : 'none' }]);

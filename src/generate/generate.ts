@@ -24,15 +24,12 @@ export interface Piece { readonly token: number; readonly text: string; readonly
 
 export type FinishReason = 'stop' | 'length' | 'aborted';
 
-/** Prompt tokens per step: bounds the memory of activations. */
-export const PREFILL_CHUNK = 256;
-
 /** Feeds tokens in chunks; returns the logits of the last, where they are wanted. */
 export async function prefill(runner: Runner, sequence: Sequence, tokens: readonly number[], signal?: AbortSignal, wanted: 'last' | 'none' = 'last'): Promise<Float32Array> {
   let logits = new Float32Array(0);
-  for (let at = 0; at < tokens.length; at += PREFILL_CHUNK) {
+  for (let at = 0; at < tokens.length; at += runner.promptChunk) {
     signal?.throwIfAborted();
-    const chunk = tokens.slice(at, at + PREFILL_CHUNK);
+    const chunk = tokens.slice(at, at + runner.promptChunk);
     [logits] = await runner.step([{ sequence, tokens: chunk, logits: at + chunk.length < tokens.length ? 'none' : wanted }]) as [Float32Array<ArrayBuffer>];
     await breathe();
   }

@@ -10,7 +10,8 @@ const open = new Set<GPUDevice>();
 
 /** The best GPU; rejects with one sentence that says what is missing. */
 export async function nodeGpuAdapter(): Promise<GPUAdapter> {
-  instance ??= (await loadDawn()).create([]);
+  // Matrix units are among what Dawn calls unsafe, because it is experimental.
+  instance ??= (await loadDawn()).create(['enable-dawn-features=allow_unsafe_apis']);
   const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
   if (adapter) return adapter;
   throw new Error("WebGPU found no GPU: install the GPU's Vulkan driver (libvulkan.so.1 and its ICD file), or point VK_ICD_FILENAMES at a software driver such as SwiftShader, or use another backend");

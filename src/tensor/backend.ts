@@ -58,6 +58,8 @@ export interface Backend {
   readonly name: string;
   /** Most bytes that it can hold; undefined: no limit of its own. */
   readonly capacity?: number;
+  /** Tokens of a prompt that a step should take at a time, where the backend needs more than usual to be busy. */
+  readonly promptChunk?: number;
   /** How many threads compute, where the backend has some. */
   readonly threads?: number;
   /**

@@ -62,6 +62,15 @@ describe.skipIf(!gpuKind)(titled('failures'), () => {
     expect(other).toBeInstanceOf(Float32Array);
   });
 
+  it('a missing page poisons the attention of many tokens', async () => {
+    const [seen] = await outcomes(() => {
+      const [k, v] = [f32(device, 1, 1, 64, 4), f32(device, 1, 1, 64, 4)];
+      const positions = i32(device, [40], ...Array.from({ length: 40 }, (_, i) => 40 + i));
+      return [pagedAttention(f32(device, 40, 2, 4), k, v, positions, i32(device, [40], ...new Array<number>(40).fill(0)), i32(device, [1, 2], 0, -1), { scale: 1, valueDim: 4 })];
+    });
+    expect(seen).toBe('paged_attention failed on webgpu: no page for position 64');
+  });
+
   it('a host write makes a poisoned buffer good', async () => {
     const [written] = await outcomes(() => {
       const rows = apply('take_rows', [f32(device, 2, 4), i32(device, [1], 2)])[0];

@@ -80,6 +80,15 @@ const experts: Case[] = [[5, 11, 64], [5, 9, 35]].flatMap((shape) => formats(sha
   { op: 'expert_linear', inputs: [floats([3, 2, shape[2]]), stored(spec, 2), integers([3, 2], [0, 4, 2, 2, 1, 3])], note: named(spec) },
 ]));
 
+// Enough choices for each expert that they are brought together; the last expert gets none.
+const grouped: Case[] = [[3, 70, 64], [3, 9, 35]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => {
+  const indices = integers([90, 2], Array.from({ length: 180 }, (_, i) => Number(i % 7 > 4)));
+  return [
+    { op: 'expert_linear', inputs: [floats([90, shape[2]]), stored(spec, 2), indices], note: `many choices, shared, ${named(spec)}` },
+    { op: 'expert_linear', inputs: [floats([90, 2, shape[2]]), stored(spec, 2), indices], note: `many choices, ${named(spec)}` },
+  ];
+}));
+
 const heads: Case[] = [[30, 64], [30, 21]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
   { op: 'head_linear', inputs: [floats([4, 3, shape[1]]), stored(spec, 2)], attrs: { start: 6, rows: 4, transposed: false }, note: named(spec) },
   { op: 'head_linear', inputs: [floats([4, 3, 6]), stored(spec, 2)], attrs: { start: 0, rows: 6, transposed: true }, note: `transposed, ${named(spec)}` },
@@ -122,7 +131,29 @@ const noToken: Case[] = [NaN, -Infinity, Infinity].map((x) => ({
   inputs: [{ ...floats([1, 300]), values: new Float32Array(300).fill(x) }, integers([1], [3]), integers([1], [0]), integers([1], [0]), { ...floats([1]), values: Float32Array.of(0) }, integers([1], [0])],
 }));
 
-const cases = [...shared, ...training, ...elementwise, ...rope, ...headNorms, ...rows, ...matrices, ...products, ...experts, ...heads, ...cache, ...sampling, ...noToken];
+// Tiles of 32 tokens: of one sequence, of two with tokens of none between, of positions that leave pages unseen.
+const many = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
+const prefill = (heads: number, width: number, kvHeads: number, attrs: Attrs, note: string, pages: typeof floats = floats): Case => ({
+  op: 'paged_attention', attrs: { scale: width ** -0.5, valueDim: width, ...attrs }, note: `many tokens, ${note}`,
+  inputs: [floats([40, heads, width], 1, 3), pages([6, kvHeads, 64, width], 2), pages([6, kvHeads, 64, width], 3), integers([40], many(150, 40)), integers([40], many(0, 40).fill(0)), integers([1, 4], [4, 1, 5, -1])],
+});
+const prefills: Case[] = [
+  prefill(4, 8, 2, {}, 'grouped heads'),
+  prefill(2, 72, 1, {}, 'a width that no step divides'),
+  prefill(2, 128, 1, {}, 'the usual width'),
+  prefill(1, 264, 1, { valueDim: 260 }, 'values within wide rows'),
+  prefill(2, 8, 2, { window: 20 }, 'window'),
+  prefill(2, 8, 2, { window: 100 }, 'window over pages'),
+  prefill(2, 8, 2, { chunk: 48 }, 'chunk'),
+  prefill(2, 16, 1, {}, 'f16 pages', ((shape: readonly number[], seed?: number) => half(shape, seed)) as unknown as typeof floats),
+  {
+    op: 'paged_attention', attrs: { scale: 0.3, valueDim: 8, window: 30 }, note: 'many tokens, two sequences and none',
+    inputs: [floats([90, 2, 8], 1, 3), floats([6, 1, 64, 8], 2), floats([6, 1, 64, 8], 3), integers([90], [...many(20, 50), ...many(0, 5), ...many(0, 20), ...many(160, 15)]),
+      integers([90], many(0, 90).map((i) => (i < 50 ? 0 : i < 55 ? -1 : 1))), integers([2, 4], [4, 1, -1, -1, 0, -1, 2, -1])],
+  },
+];
+
+const cases = [...shared, ...training, ...elementwise, ...rope, ...headNorms, ...rows, ...matrices, ...products, ...experts, ...grouped, ...heads, ...cache, ...prefills, ...sampling, ...noToken];
 
 describe.skipIf(!gpuKind)(titled('ops'), () => {
   let backend: WebGpuBackend;

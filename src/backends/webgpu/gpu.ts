@@ -2,17 +2,17 @@
 // and whether it was lost. Backends in a process share a device; the last one to go closes it.
 
 import { platform } from '../../platform/index.js';
+import { MAP_READ_MODE } from './flags.js';
 import { assemble } from './template.js';
 import type { Capabilities, Dispatch } from './kernel.js';
+import { MATRIX_FEATURE, reportedUnits, workingUnit } from './matrix_units.js';
 
-// WebGPU's own flag values: Node has no globals for them.
-export const Usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
+export { Usage } from './flags.js';
 const VISIBLE_TO_COMPUTE = 4;
-const MAP_READ_MODE = 1;
 /** Where kernels that can fail find the fault words. */
 export const FAULT_BINDING = 9;
 /** Taken where the adapter has them. */
-const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups'];
+const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'shader-f16', MATRIX_FEATURE];
 
 export interface GpuOptions {
   /** Keeps WebGPU's default limits, to test that they suffice. */
@@ -52,7 +52,7 @@ export class Gpu {
   /** Set when the device is gone; everything on it fails with this error. */
   lost: Error | undefined;
   readonly watch = new Watch();
-  readonly capabilities: Capabilities;
+  capabilities: Capabilities;
   private readonly pipelines = new Map<string, Pipeline>();
   private readonly layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
 
@@ -80,9 +80,14 @@ export class Gpu {
   }
 
   /** A device that was opened as `describe` says. */
-  static on(adapter: GPUAdapter, device: GPUDevice): Gpu {
+  static async on(adapter: GPUAdapter, device: GPUDevice): Promise<Gpu> {
     const { vendor, architecture, description } = adapter.info;
-    return new Gpu(device, description || [vendor, architecture].filter(Boolean).join(' ') || 'unknown GPU');
+    const gpu = new Gpu(device, description || [vendor, architecture].filter(Boolean).join(' ') || 'unknown GPU');
+    if (['shader-f16', 'subgroups', MATRIX_FEATURE].every((name) => device.features.has(name))) {
+      const matrix = await workingUnit(device, reportedUnits(adapter.info), gpu.capabilities);
+      gpu.capabilities = { ...gpu.capabilities, ...(matrix && { matrix }) };
+    }
+    return gpu;
   }
 
   get pipelineCount(): number {

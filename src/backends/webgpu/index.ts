@@ -23,6 +23,7 @@ interface Slot extends Judged { readonly bytes: number; memory?: Memory }
 export class WebGpuBackend implements Backend {
   readonly name = 'webgpu';
   readonly stepsAhead = 3;
+  readonly promptChunk: number;
   private readonly slots = new Map<BufferId, Slot>();
   private readonly buffers: Buffers;
   private readonly stream: Stream;
@@ -32,6 +33,8 @@ export class WebGpuBackend implements Backend {
   private disposed = false;
 
   constructor(readonly gpu: Gpu, private readonly release: () => void = () => undefined) {
+    // A step's largest activations must fit what a kernel can see at once.
+    this.promptChunk = gpu.device.limits.maxStorageBufferBindingSize >= 2 ** 30 ? 2048 : 512;
     this.buffers = new Buffers(gpu);
     this.stream = new Stream(gpu, this.name, () => this.buffers.sweep());
   }

@@ -24,6 +24,19 @@ export interface Capabilities {
   readonly workgroupBytes: number;
   /** Subgroup operations. */
   readonly subgroups: boolean;
+  /** Matrix units, where they were found to compute what they should (see matrix_units.ts). */
+  readonly matrix?: MatrixUnit;
+}
+
+/** What subgroups multiply at once: f16 [m, k] by [k, n], added to float32 [m, n]. */
+export interface MatrixUnit {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** Lanes of every subgroup. */
+  readonly subgroup: number;
+  /** Whether they load from workgroup memory that was filled in vectors. */
+  readonly vectors: boolean;
 }
 
 export interface Kernel {

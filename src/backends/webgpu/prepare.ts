@@ -34,7 +34,7 @@ export function scratchBytes(dispatches: readonly Dispatch[]): number[] {
     const index = -1 - operand.buffer;
     bytes[index] = Math.max(bytes[index] ?? 0, byteLength(operand.spec));
   }
-  return bytes;
+  return Array.from(bytes, (size) => size ?? 0);
 }
 
 export function prepare(dispatch: Dispatch, faulty: boolean, binder: Binder): { prepared: Prepared; memories: Memory[] } {

@@ -3,7 +3,8 @@
 // Directives are WGSL comments, so a kernel file reads as WGSL:
 //   //#include weight_{WEIGHT}      another file, a parameter's value within its name; once per kernel
 //   //#if BIAS ... //#else ... //#endif    lines kept when the parameter is true (no nesting)
-// Every number and boolean parameter is also a WGSL constant of that name.
+// Every number and boolean parameter is also a WGSL constant of that name. WGSL wants what a kernel
+// enables before everything else, so such lines are moved to the front.
 
 import { sources } from './wgsl.js';
 
@@ -13,7 +14,9 @@ export type Parameters = Readonly<Record<string, number | boolean | string>>;
 export function assemble(name: string, parameters: Parameters): string {
   const constants = Object.entries(parameters).filter(([, value]) => typeof value !== 'string').map(([key, value]) =>
     typeof value === 'boolean' ? `const ${key}: bool = ${value};` : `const ${key}: u32 = ${value}u;`);
-  return [...constants, ...resolve(name, parameters, new Set())].join('\n');
+  const lines = resolve(name, parameters, new Set());
+  const enables = (line: string) => /^(enable|diagnostic)\b/.test(line);
+  return [...lines.filter(enables), ...constants, ...lines.filter((line) => !enables(line))].join('\n');
 }
 
 function resolve(name: string, parameters: Parameters, included: Set<string>): string[] {

@@ -6,6 +6,14 @@ import type { Kernel } from '../kernel.js';
 
 /** Positions that the wide kernel weighs at a time. */
 const WIDE_LANES = 256;
+/** Tokens of one head in a tile, and the lanes that compute it. */
+const TILE_TOKENS = 32;
+const TILE_LANES = 128;
+/** The tiled kernel pays where tiles are full of one sequence's tokens, and its sums fit registers. */
+const TOKENS_PER_SEQUENCE = 16;
+const WIDEST_TILED_VALUE = 512;
+/** Vectors of four in 4 KiB, where the tiled kernel keeps keys and values by turns. */
+const STAGE_VECTORS = 256;
 
 const noPage = (position: number): string => `no page for position ${position}`;
 
@@ -35,11 +43,15 @@ const pagedAttention: Kernel = {
     const [tokens, heads, width] = q.spec.shape;
     const { scale, valueDim, window = 0, chunk = 0 } = attrs as { scale: number; valueDim: number } & Mask & Attrs;
     const wide = [width, valueDim, v.spec.shape[3]].every((n) => n % 4 === 0) && valueDim <= 4 * WIDE_LANES;
-    return {
-      source: wide ? 'paged_attention_wide' : 'paged_attention', parameters: { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' }, writes: outputs, reads: inputs,
+    const shared = {
+      parameters: { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' }, writes: outputs, reads: inputs,
       constants: [tokens, heads, k.spec.shape[1], v.spec.shape[3], table.spec.shape[1], window, chunk, fault, float(scale)],
-      groups: tokens * heads, group: wide ? WIDE_LANES : LANES,
     };
+    if (wide && valueDim <= WIDEST_TILED_VALUE && tokens >= TOKENS_PER_SEQUENCE * table.spec.shape[0]) {
+      const VALUE_ROWS = 2 ** Math.min(6, Math.floor(Math.log2(STAGE_VECTORS / (valueDim / 4))));
+      return { ...shared, source: 'paged_attention_tiled', parameters: { ...shared.parameters, VALUE_ROWS }, groups: Math.ceil(tokens / TILE_TOKENS) * heads, group: TILE_LANES };
+    }
+    return { ...shared, source: wide ? 'paged_attention_wide' : 'paged_attention', groups: tokens * heads, group: wide ? WIDE_LANES : LANES };
   },
   fault: noPage,
 };

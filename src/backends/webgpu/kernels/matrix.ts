@@ -20,14 +20,16 @@ function lanesPerRow(rows: number, columns: number): number {
 }
 
 const FEW_TOKENS = 8;
+/** Choices per expert from which it pays to bring those of the same expert together. */
+const GROUPED_CHOICES = 4;
 
 const linear: Kernel = {
   accepts: ([x, w, bias]) => x.dtype === 'f32' && isWeight(w) && (!bias || bias.dtype === 'f32'),
-  dispatch(call) {
+  dispatch(call, _fault, device) {
     const [x, w, bias] = call.inputs;
     const [n, k] = w.spec.shape;
     const m = count(x) / k;
-    return m > FEW_TOKENS ? product({ m, n, k, a: x, b: w, bias, out: call.outputs[0] }) : fewTokens(call);
+    return m > FEW_TOKENS ? product({ m, n, k, a: x, b: w, bias, out: call.outputs[0] }, device) : fewTokens(call);
   },
 };
 
@@ -54,10 +56,14 @@ const linearSiluMul: Kernel = {
 
 const expertLinear: Kernel = {
   accepts: ([x, w, indices]) => x.dtype === 'f32' && isWeight(w) && indices.dtype === 'i32',
-  dispatch({ inputs, outputs }) {
+  dispatch({ inputs, outputs }, _fault, device) {
     const [x, w, indices] = inputs;
-    const [, rows, columns] = w.spec.shape;
+    const [experts, rows, columns] = w.spec.shape;
     const choices = count(indices);
+    const share = x.spec.shape.length === 2 ? indices.spec.shape[1] : 1;
+    if (choices >= GROUPED_CHOICES * experts) {
+      return product({ m: choices, n: rows, k: columns, a: x, b: w, out: outputs[0] }, device, { experts: { indices, count: experts, share } });
+    }
     const lanes = lanesPerRow(choices * rows, columns);
     return {
       source: 'expert_linear', parameters: { ...weightParameters(w.spec), LANES: lanes, SHARED: x.spec.shape.length === 2 },
@@ -69,10 +75,10 @@ const expertLinear: Kernel = {
 
 const matmul: Kernel = {
   accepts: ([a, b]) => a.dtype === 'f32' && isWeight(b),
-  dispatch({ inputs: [a, b], outputs: [out], attrs }) {
+  dispatch({ inputs: [a, b], outputs: [out], attrs }, _fault, device) {
     const { transposeA = false } = attrs as { transposeA?: boolean };
     const [m, n] = out.spec.shape;
-    return product({ m, n, k: b.spec.shape[0], a, tallA: transposeA, b, tallB: true, out });
+    return product({ m, n, k: b.spec.shape[0], a, tallA: transposeA, b, tallB: true, out }, device);
   },
 };
 

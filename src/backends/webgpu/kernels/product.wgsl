@@ -2,8 +2,9 @@
 // stored [m, k], or [k, m] with A_TALL; B, a matrix in any storage format, [n, k], or [k, n] with
 // B_TALL. A workgroup computes a tile of TILE_M x TILE_N, DEPTH steps of k at a time through workgroup
 // memory, a lane LANE_M x LANE_N of it in registers. Workgroups of the same tile may divide k among
-// them; each then writes a C of its own, one after another, and sum_parts adds them up.
-struct Params { weight: Weight, m: u32, n: u32, k: u32, steps: u32 }
+// them; each then writes a C of its own, one after another, and sum_parts adds them up. With EXPERTS,
+// each row of A (`share` choices have one in common) meets the matrix of the expert that was chosen.
+struct Params { weight: Weight, m: u32, n: u32, k: u32, steps: u32, share: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 //#if C_ALIGNED
 @group(0) @binding(1) var<storage, read_write> c: array<vec4f>;
@@ -18,11 +19,15 @@ struct Params { weight: Weight, m: u32, n: u32, k: u32, steps: u32 }
 //#if BIAS
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 //#endif
+//#if EXPERTS
+@group(0) @binding(4) var<storage, read> order: array<i32>;
+@group(0) @binding(5) var<storage, read> expert_tiles: array<i32>;
+//#endif
 //#include grid
 //#include tiles
+//#include place
 //#include weight
 
-const DEPTH: u32 = 16u;
 // Vectors of four in a step of a tile.
 const A_VECTORS: u32 = TILE_M / 4u;
 const B_VECTORS: u32 = TILE_N / 4u;
@@ -36,12 +41,6 @@ const MINE_N: u32 = LANE_N / 4u;
 // A step of k after another, vectors along m and n, where `place` says.
 var<workgroup> a_tile: array<vec4f, DEPTH * A_VECTORS>;
 var<workgroup> b_tile: array<vec4f, DEPTH * B_VECTORS>;
-
-// Where vector i of step k lies. Turned a little every four steps: lanes that store different steps
-// of the same numbers would otherwise wait for the same memory banks.
-fn place(k: u32, i: u32, vectors: u32) -> u32 {
-  return k * vectors + (i ^ ((k / 4u * 2u) & (vectors - 1u)));
-}
 
 fn a4(row: u32, column: u32) -> vec4f {
 //#if A_TALL
@@ -61,28 +60,28 @@ fn a4(row: u32, column: u32) -> vec4f {
 }
 
 // Four steps of k from k0, each with four numbers from m0; zero beyond the ends.
-fn a_block(m0: u32, k0: u32, k_end: u32) -> mat4x4f {
+fn a_block(tile: Tile, m0: u32, k0: u32, k_end: u32) -> mat4x4f {
   var block = mat4x4f();
 //#if A_TALL
-  if (m0 >= p.m) { return block; }
+  if (m0 >= tile.end) { return block; }
   for (var i = 0u; i < 4u; i++) { if (k0 + i < k_end) { block[i] = a4(k0 + i, m0); } }
   return block;
 //#else
   if (k0 >= k_end) { return block; }
-  for (var i = 0u; i < 4u; i++) { if (m0 + i < p.m) { block[i] = a4(m0 + i, k0); } }
+  for (var i = 0u; i < 4u; i++) { if (m0 + i < tile.end) { block[i] = a4(source_of(m0 + i), k0); } }
   return transpose(block);
 //#endif
 }
 
-fn b_block(n0: u32, k0: u32, k_end: u32) -> mat4x4f {
+fn b_block(tile: Tile, n0: u32, k0: u32, k_end: u32) -> mat4x4f {
   var block = mat4x4f();
 //#if B_TALL
   if (n0 >= p.n) { return block; }
-  for (var i = 0u; i < 4u; i++) { if (k0 + i < k_end) { block[i] = weight4(k0 + i, n0); } }
+  for (var i = 0u; i < 4u; i++) { if (k0 + i < k_end) { block[i] = weight4(tile.base + k0 + i, n0); } }
   return block;
 //#else
   if (k0 >= k_end) { return block; }
-  for (var i = 0u; i < 4u; i++) { if (n0 + i < p.n) { block[i] = weight4(n0 + i, k0); } }
+  for (var i = 0u; i < 4u; i++) { if (n0 + i < p.n) { block[i] = weight4(tile.base + n0 + i, k0); } }
   return transpose(block);
 //#endif
 }
@@ -96,19 +95,19 @@ fn block_at(i: u32, vectors: u32, tall: bool) -> vec2u {
 fn load_tiles(tile: Tile, k0: u32, k_end: u32, lane: u32) {
   for (var i = lane; i < A_VECTORS * (DEPTH / 4u); i += GROUP) {
     let at = block_at(i, A_VECTORS, A_TALL);
-    let block = a_block(tile.m + 4u * at.x, k0 + 4u * at.y, k_end);
+    let block = a_block(tile, tile.m + 4u * at.x, k0 + 4u * at.y, k_end);
     for (var j = 0u; j < 4u; j++) { a_tile[place(4u * at.y + j, at.x, A_VECTORS)] = block[j]; }
   }
   for (var i = lane; i < B_VECTORS * (DEPTH / 4u); i += GROUP) {
     let at = block_at(i, B_VECTORS, B_TALL);
-    let block = b_block(tile.n + 4u * at.x, k0 + 4u * at.y, k_end);
+    let block = b_block(tile, tile.n + 4u * at.x, k0 + 4u * at.y, k_end);
     for (var j = 0u; j < 4u; j++) { b_tile[place(4u * at.y + j, at.x, B_VECTORS)] = block[j]; }
   }
 }
 
-fn store(part: u32, m: u32, n: u32, sums: vec4f) {
-  if (m >= p.m || n >= p.n) { return; }
-  let at = (part * p.m + m) * p.n + n;
+fn store(tile: Tile, m: u32, n: u32, sums: vec4f) {
+  if (m >= tile.end || n >= p.n) { return; }
+  let at = (tile.part * p.m + choice_of(m)) * p.n + n;
   var four = sums;
 //#if BIAS
   for (var i = 0u; i < 4u; i++) { if (n + i < p.n) { four[i] += bias[n + i]; } }
@@ -124,7 +123,7 @@ fn store(part: u32, m: u32, n: u32, sums: vec4f) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let tile = tile_of(group_index(group, groups), p.m, p.n);
   let k_begin = tile.part * p.steps;
-  if (k_begin >= p.k) { return; }
+  if (tile.m >= tile.end || k_begin >= p.k) { return; }
   let k_end = min(k_begin + p.steps, p.k);
   let down = lane / ACROSS;
   let across = lane % ACROSS;
@@ -146,6 +145,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   for (var i = 0u; i < LANE_M; i++) {
     let m = tile.m + 4u * (down + i / 4u * DOWN) + i % 4u;
-    for (var j = 0u; j < MINE_N; j++) { store(tile.part, m, tile.n + 4u * (across + j * ACROSS), sums[i * MINE_N + j]); }
+    for (var j = 0u; j < MINE_N; j++) { store(tile, m, tile.n + 4u * (across + j * ACROSS), sums[i * MINE_N + j]); }
   }
 }

@@ -163,6 +163,19 @@ describe.skipIf(!gpuKind)(titled('ops'), () => {
     backend.dispose();
   });
 
+  // Parts of 256 rows; the last is not full.
+  it.each([1, 20].flatMap((tokens) => ([['f32', 40_000], ['f16', 20_000], ['q8_0', 10_000]] as const).map(([dtype, bytes]) => ({ tokens, dtype, bytes }))))('takes a matrix of which kernels see $bytes bytes in parts: $tokens tokens, $dtype', async ({ tokens, dtype, bytes }) => {
+    const { capabilities } = backend.gpu;
+    backend.gpu.capabilities = { ...capabilities, bindingBytes: bytes };
+    try {
+      const table = stored({ shape: [700, 32], dtype }, 2);
+      await compare(backend, 'linear', [floats([tokens, 32]), table, floats([700], 3)]);
+      await compare(backend, 'take_rows', [table, integers([tokens + 4], [699, 0, 255, 256, ...new Array<number>(tokens).fill(512)])]);
+    } finally {
+      backend.gpu.capabilities = capabilities;
+    }
+  });
+
   it('has a case for every kernel', () => {
     expect([...new Set(cases.map((c) => c.op))].sort()).toEqual([...kernelNames].sort());
   });

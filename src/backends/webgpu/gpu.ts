@@ -52,12 +52,14 @@ export class Gpu {
   /** Set when the device is gone; everything on it fails with this error. */
   lost: Error | undefined;
   readonly watch = new Watch();
+  /** Tests put smaller limits here. */
   capabilities: Capabilities;
   private readonly pipelines = new Map<string, Pipeline>();
   private readonly layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
 
   private constructor(readonly device: GPUDevice, readonly adapterName: string) {
-    this.capabilities = { workgroupBytes: device.limits.maxComputeWorkgroupStorageSize, subgroups: device.features.has('subgroups') };
+    const { maxStorageBufferBindingSize: bindingBytes, maxComputeWorkgroupStorageSize: workgroupBytes } = device.limits;
+    this.capabilities = { bindingBytes, workgroupBytes, subgroups: device.features.has('subgroups') };
     void device.lost.then(({ reason, message }) => {
       this.lost ??= new Error(`the GPU device was lost (${reason}${message ? `: ${message}` : ''}): dispose the model and load it again`);
     });

@@ -4,13 +4,16 @@ import { bitsFromF32, elementCount } from '../../tensor/index.js';
 import type { Attrs, Call, DType, Operand, Spec } from '../../tensor/index.js';
 import type { Parameters } from './template.js';
 
+/** What a dispatch sees of a buffer: from `offset` bytes on, where a tensor is too large to be seen whole. */
+export interface Bound extends Operand { readonly offset?: number }
+
 /** One dispatch of a kernel file. Bindings: 0 the constants, then `writes`, then `reads`. */
 export interface Dispatch {
   /** Name of the kernel file, without its ending. */
   readonly source: string;
   readonly parameters?: Parameters;
-  readonly writes: readonly Operand[];
-  readonly reads: readonly Operand[];
+  readonly writes: readonly Bound[];
+  readonly reads: readonly Bound[];
   /** The constants as 32-bit patterns, in the order of the kernel's Params (see `float`). */
   readonly constants: readonly number[];
   readonly groups: number;
@@ -20,6 +23,8 @@ export interface Dispatch {
 
 /** What kernels may make use of, beyond what every device has. */
 export interface Capabilities {
+  /** Most bytes of a buffer that a kernel sees at once. */
+  readonly bindingBytes: number;
   /** Bytes of workgroup memory; 16 KiB are certain. */
   readonly workgroupBytes: number;
   /** Subgroup operations. */

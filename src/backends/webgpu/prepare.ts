@@ -43,7 +43,7 @@ export function prepare(dispatch: Dispatch, faulty: boolean, binder: Binder): { 
   const memories = operands.map((operand) => (isScratch(operand) ? binder.scratch(-1 - operand.buffer, byteLength(operand.spec)) : binder.memory(operand)));
   const pipeline = gpu.pipeline(dispatch, faulty);
   const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: binder.constants(dispatch.constants) }];
-  operands.forEach(({ spec }, i) => entries.push({ binding: i + 1, resource: { buffer: memories[i].buffer, size: boundBytes(spec, gpu) } }));
+  operands.forEach(({ spec, offset = 0 }, i) => entries.push({ binding: i + 1, resource: { buffer: memories[i].buffer, offset, size: boundBytes(spec, gpu) } }));
   if (faulty) entries.push({ binding: FAULT_BINDING, resource: { buffer: binder.faults } });
   const { result: bindings } = gpu.guarded(['validation'], () => gpu.device.createBindGroup({ label: dispatch.source, layout: pipeline.layout, entries }));
   return { prepared: { pipeline, bindings, ...grid(dispatch.groups, gpu) }, memories };

@@ -1,10 +1,11 @@
 // Kernels that read a weight matrix in its storage format.
 
 import { elementCount } from '../../../tensor/index.js';
-import type { Call } from '../../../tensor/index.js';
-import { count, LANES } from '../kernel.js';
-import type { Dispatch, Kernel } from '../kernel.js';
+import type { Operand } from '../../../tensor/index.js';
+import { count, LANES, scratch } from '../kernel.js';
+import type { Bound, Capabilities, Dispatch, Kernel } from '../kernel.js';
 import { product } from './product.js';
+import { rowParts } from './row_parts.js';
 import { isWeight, weightConstants, weightParameters } from './weight.js';
 
 /** Lanes of a product of a matrix and few rows. */
@@ -25,22 +26,38 @@ const GROUPED_CHOICES = 4;
 
 const linear: Kernel = {
   accepts: ([x, w, bias]) => x.dtype === 'f32' && isWeight(w) && (!bias || bias.dtype === 'f32'),
-  dispatch(call, _fault, device) {
-    const [x, w, bias] = call.inputs;
-    const [n, k] = w.spec.shape;
-    const m = count(x) / k;
-    return m > FEW_TOKENS ? product({ m, n, k, a: x, b: w, bias, out: call.outputs[0] }, device) : fewTokens(call);
+  dispatch({ inputs: [x, w, bias], outputs: [y] }, _fault, device) {
+    const parts = rowParts(w, device);
+    if (parts.length === 1) return linearProduct({ x, w, bias, y }, device);
+    const [columns, tokens] = [w.spec.shape[0], count(x) / w.spec.shape[1]];
+    return parts.flatMap(({ first, rows, operand }): Dispatch[] => {
+      const part = scratch(PART_OF_RESULT, { shape: [tokens, rows], dtype: 'f32' });
+      const partOfBias = bias && { ...bias, spec: { ...bias.spec, shape: [rows] }, offset: 4 * first };
+      return [...linearProduct({ x, w: operand, bias: partOfBias, y: part }, device), {
+        source: 'place_columns', writes: [y], reads: [part], constants: [tokens * rows, rows, columns, first], groups: Math.ceil((tokens * rows) / LANES), group: LANES,
+      }];
+    });
   },
 };
 
-function fewTokens({ inputs, outputs }: Call): Dispatch {
-  const [x, w] = inputs;
+/** Scratch memory that no product uses. */
+const PART_OF_RESULT = 5;
+
+interface Linear { readonly x: Operand; readonly w: Bound; readonly bias?: Bound; readonly y: Operand }
+
+function linearProduct({ x, w, bias, y }: Linear, device: Capabilities): Dispatch[] {
+  const [n, k] = w.spec.shape;
+  const m = count(x) / k;
+  return m > FEW_TOKENS ? product({ m, n, k, a: x, b: w, bias, out: y }, device) : [fewTokens({ x, w, bias, y })];
+}
+
+function fewTokens({ x, w, bias, y }: Linear): Dispatch {
   const [rows, columns] = w.spec.shape;
   const tokens = count(x) / columns;
   const lanes = lanesPerRow(rows, columns);
   return {
-    source: 'linear', writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), tokens, rows],
-    parameters: { ...weightParameters(w.spec), BIAS: inputs.length > 2, GATE: false, LANES: lanes, TOKENS: 2 ** Math.ceil(Math.log2(Math.max(tokens, 1))) },
+    source: 'linear', writes: [y], reads: bias ? [x, w, bias] : [x, w], constants: [...weightConstants(w.spec), tokens, rows],
+    parameters: { ...weightParameters(w.spec), BIAS: bias !== undefined, GATE: false, LANES: lanes, TOKENS: 2 ** Math.ceil(Math.log2(Math.max(tokens, 1))) },
     group: PRODUCT_LANES, groups: Math.ceil(rows / (PRODUCT_LANES / lanes)),
   };
 }
@@ -49,7 +66,8 @@ function fewTokens({ inputs, outputs }: Call): Dispatch {
 const linearSiluMul: Kernel = {
   accepts: ([x, w, up]) => x.dtype === 'f32' && isWeight(w) && up.dtype === 'f32' && elementCount(x.shape) / w.shape[1] <= FEW_TOKENS,
   dispatch(call) {
-    const product = fewTokens({ ...call, inputs: call.inputs.slice(0, 2) });
+    const [x, w] = call.inputs;
+    const product = fewTokens({ x, w, y: call.outputs[0] });
     return { ...product, reads: call.inputs, parameters: { ...product.parameters, GATE: true } };
   },
 };
@@ -98,13 +116,13 @@ const headLinear: Kernel = {
 
 const takeRows: Kernel = {
   accepts: ([table, indices]) => isWeight(table) && indices.dtype === 'i32',
-  dispatch({ inputs: [table, indices], outputs }, fault) {
+  dispatch({ inputs: [table, indices], outputs }, fault, device) {
     const n = count(outputs[0]);
-    const rows = elementCount(table.spec.shape) / (table.spec.shape.at(-1) ?? 1);
-    return {
-      source: 'take_rows', parameters: weightParameters(table.spec), writes: outputs, reads: [indices, table],
-      constants: [...weightConstants(table.spec), n, rows, fault], groups: Math.ceil(n / LANES), group: LANES,
-    };
+    const all = elementCount(table.spec.shape) / (table.spec.shape.at(-1) ?? 1);
+    return rowParts(table, device).map(({ first, rows, operand }) => ({
+      source: 'take_rows', parameters: weightParameters(operand.spec), writes: outputs, reads: [indices, operand],
+      constants: [...weightConstants(operand.spec), n, all, fault, first, rows], groups: Math.ceil(n / LANES), group: LANES,
+    }));
   },
   fault: (index) => `index ${index} is beyond the table's last row`,
 };

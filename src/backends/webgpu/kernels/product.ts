@@ -2,7 +2,7 @@
 
 import type { Operand } from '../../../tensor/index.js';
 import { count, LANES, scratch } from '../kernel.js';
-import type { Capabilities, Dispatch, MatrixUnit } from '../kernel.js';
+import type { Bound, Capabilities, Dispatch, MatrixUnit } from '../kernel.js';
 import { weightConstants, weightParameters } from './weight.js';
 
 /** C = A B (+ bias): the extents, where the numbers lie, and how they are stored. */
@@ -14,10 +14,10 @@ export interface Product {
   readonly a: Operand;
   readonly tallA?: boolean;
   /** In any storage format that kernels read (see `isWeight`): [n, k], or [k, n] where `tallB`. */
-  readonly b: Operand;
+  readonly b: Bound;
   readonly tallB?: boolean;
   /** f32 [n]. */
-  readonly bias?: Operand;
+  readonly bias?: Bound;
   /** f32 [m, n]. */
   readonly out: Operand;
 }
@@ -120,7 +120,7 @@ function groupExperts(choices: number, { indices, count: experts }: Experts, { t
 }
 
 /** What both kernels share: where they write, what else they read, steps of k and the size of the grid. */
-interface Shared { readonly out: Operand; readonly bias: readonly Operand[]; readonly steps: number; readonly experts: readonly Operand[]; readonly share: number; readonly groups: number }
+interface Shared { readonly out: Operand; readonly bias: readonly Bound[]; readonly steps: number; readonly experts: readonly Operand[]; readonly share: number; readonly groups: number }
 
 function laneProduct({ m, n, k, a, b, tallA = false, tallB = false }: Product, tiling: Tiling, { out, bias, steps, experts, share, groups }: Shared): Dispatch {
   const { tile, part, depth } = tiling;

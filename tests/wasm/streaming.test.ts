@@ -6,6 +6,7 @@ import { copyFile, mkdtemp, open, readdir, rm, truncate } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { openCheckpoint, resolveSource } from '../../src/checkpoint/index.js';
 import { WORKSPACE_BYTES } from '../../src/engine/residency.js';
 import type { Residency } from '../../src/engine/residency.js';
 import { loadModel } from '../../src/index.js';

@@ -20,7 +20,7 @@ const { Gpu } = await from('backends/webgpu/gpu.js');
 const { Engine } = await from('engine/index.js');
 const { Model } = await from('model.js');
 const { presetConfig } = await from('models/index.js');
-const { elementCount, fromArray, scope } = await from('tensor/index.js');
+const { elementCount, fromArray } = await from('tensor/index.js');
 const { seededRandom } = await from('generate/index.js');
 const { adamw, muon, muonClip, Trainer } = await from('training/index.js');
 
@@ -130,19 +130,7 @@ for (const [name, config] of configs) for (const optimizer of options.optimizer.
   const { dispatches, submits, usedBytes, idleBytes } = backend.counts;
   console.log(`${name} ${optimizer}, ${tokens} tokens a step: ${(tokens / median(times) * 1000).toFixed(0)} tok/s, ${median(times).toFixed(1)} ms a step (${Math.min(...times).toFixed(1)} to ${Math.max(...times).toFixed(1)}), `
     + `${dispatches - before.dispatches} dispatches and ${submits - before.submits} submissions; ${((usedBytes + idleBytes) / 1e6).toFixed(0)} MB; loss ${losses[0].toFixed(4)} to ${losses.at(-1).toFixed(4)}`);
-  if (options.profile && timed) {
-    const given = sequences(config.vocab_size, 99);
-    trainer.updates.begin(trainer.step + 1, 1);
-    const { result, capture } = model.engine.device.capture(() => {
-      const pass = trainer.passOver([given], tokens);
-      scope(() => trainer.move(pass));
-      return pass;
-    });
-    const plan = backend.record(capture.calls, []);
-    await profile(plan);
-    plan.dispose();
-    void result;
-  }
+  if (options.profile && timed) await profile(trainer.recorded.plan);
   trainer.dispose();
   model.engine.device.backend.flush();
 }

@@ -4,12 +4,12 @@
 import type { Engine } from '../engine/index.js';
 import { observeRouting, parameters } from '../nn/index.js';
 import type { KvCache, Parameter, Routing } from '../nn/index.js';
-import { add, crossEntropy, fromArray, recordTape, scale, scope } from '../tensor/index.js';
+import { add, crossEntropy, recordTape, scale, scope } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
 import { balanceLoss, expertLoads } from './balance.js';
+import { Batch } from './batch.js';
+import type { Sequences } from './batch.js';
 import { RowStep } from './row_step.js';
-
-export type Sequences = readonly (readonly number[])[];
 
 export interface DifferentiateOptions {
   /** Coefficient of the load-balancing loss; 0 or absent: none. */
@@ -20,16 +20,20 @@ export interface DifferentiateOptions {
   readonly loads?: boolean;
 }
 
-/** All tensors belong to whoever asked: `release` each, or let `disposePass` do it. */
-export interface Pass {
+/** What a step is reported by. */
+export interface Reported {
   /** Mean next-token cross-entropy, [1]. */
   readonly loss: Tensor;
   /** Load-balancing loss before its coefficient, [1]; undefined without routers or coefficient. */
   readonly balance?: Tensor;
-  /** Null where the loss does not reach the parameter. */
-  readonly gradients: ReadonlyMap<Parameter, Tensor | null>;
   /** Largest score of each query head [N]. */
   readonly scores: ReadonlyMap<KvCache, Tensor>;
+}
+
+/** All tensors belong to whoever asked: `release` each, or let `disposePass` do it. */
+export interface Pass extends Reported {
+  /** Null where the loss does not reach the parameter. */
+  readonly gradients: ReadonlyMap<Parameter, Tensor | null>;
   /** Times each expert was chosen [E], by the bias that balances them. */
   readonly loads: ReadonlyMap<Parameter, Tensor>;
 }
@@ -48,47 +52,39 @@ export function checkSequences({ runner }: Engine, sequences: Sequences): void {
   if (sequences.length === 0 || sequences.some((s) => s.length < 2)) throw new RangeError('training needs sequences of at least two tokens');
 }
 
-/** Runs the model on sequences and back. Nothing waits here: results are read later. */
-export function differentiate(engine: Engine, sequences: Sequences, { balance = 0, scores, loads }: DifferentiateOptions = {}): Pass {
-  checkSequences(engine, sequences);
-  const { device, decoder } = engine;
+/** Runs the model on a batch and back. Nothing waits here: results are read later. */
+export function differentiate(engine: Engine, batch: Batch, { balance = 0, scores, loads }: DifferentiateOptions = {}): Pass {
   const wanted = trained(engine);
-  const pass = scope(() => {
+  return keepPass(scope(() => {
     const largest = scores ? new Map<KvCache, Tensor>() : undefined;
-    const { inputs, targets } = predictions(sequences);
-    const step = new RowStep(device, inputs, largest);
-    const wantedTokens = fromArray(device, [targets.length], Int32Array.from(targets));
+    const step = new RowStep(batch, largest);
     const routings: Routing[] = [];
     const { result, tape } = recordTape(() => {
-      const logits = routed(balance > 0 || loads === true, routings, () => decoder(step));
-      const loss = crossEntropy(logits, wantedTokens);
+      const logits = routed(balance > 0 || loads === true, routings, () => engine.decoder(step));
+      const loss = crossEntropy(logits, batch.targets);
       const uneven = balance > 0 && routings.length > 0 ? balanceLoss(routings) : undefined;
       // While the tape keeps what the routers chose: going back lets go of it.
       const counts = loads ? routings.flatMap((routing) => (routing.bias ? [[routing.bias, expertLoads(routing)] as const] : [])) : [];
       return { loss, uneven, counts, total: uneven ? add(loss, scale(uneven, balance)) : loss };
     });
-    const seed = fromArray(device, [1], Float32Array.of(1));
-    const gradients = tape.backward([result.total], [seed], wanted.map(({ tensor }) => tensor));
+    const gradients = tape.backward([result.total], [batch.seed], wanted.map(({ tensor }) => tensor));
     return {
       loss: result.loss, balance: result.uneven, gradients: new Map(wanted.map((parameter, i) => [parameter, gradients[i]])),
       scores: largest ?? new Map<KvCache, Tensor>(), loads: new Map(result.counts),
     };
-  });
-  return keepPass(pass);
+  }));
 }
 
 /** The loss alone, by predicted token. */
 export async function meanLoss(engine: Engine, sequences: Sequences): Promise<{ loss: number; tokens: number }> {
   checkSequences(engine, sequences);
-  const loss = scope(() => {
-    const { inputs, targets } = predictions(sequences);
-    const logits = engine.decoder(new RowStep(engine.device, inputs));
-    return crossEntropy(logits, fromArray(engine.device, [targets.length], Int32Array.from(targets))).retain();
-  });
+  const batch = new Batch(engine.device, sequences);
+  const loss = scope(() => crossEntropy(engine.decoder(new RowStep(batch)), batch.targets).retain());
   try {
-    return { loss: (await loss.toFloat32())[0], tokens: predictedTokens(sequences) };
+    return { loss: (await loss.toFloat32())[0], tokens: batch.rows };
   } finally {
     loss.release();
+    batch.dispose();
   }
 }
 
@@ -103,23 +99,14 @@ export function disposePass(pass: Pass): void {
   for (const tensor of tensorsOf(pass)) tensor.release();
 }
 
-function tensorsOf({ loss, balance, gradients, scores, loads }: Pass): Tensor[] {
-  return [loss, balance, ...gradients.values(), ...scores.values(), ...loads.values()].filter((t): t is Tensor => t !== null && t !== undefined);
+export function reportedTensors({ loss, balance, scores }: Reported): Tensor[] {
+  return [loss, ...(balance ? [balance] : []), ...scores.values()];
+}
+
+function tensorsOf(pass: Pass): Tensor[] {
+  return [...reportedTensors(pass), ...pass.loads.values(), ...pass.gradients.values()].filter((tensor) => tensor !== null);
 }
 
 function routed<T>(wanted: boolean, routings: Routing[], body: () => T): T {
   return wanted ? observeRouting((routing) => routings.push(routing), body) : body();
-}
-
-/** How many tokens a batch predicts. */
-export function predictedTokens(sequences: Sequences): number {
-  return sequences.reduce((sum, { length }) => sum + length - 1, 0);
-}
-
-/**
- * What the model reads, and the tokens that it is to predict from it, row by row. A sequence's last
- * token is only predicted: nothing sees it, so every row of logits counts.
- */
-function predictions(sequences: Sequences): { inputs: number[][]; targets: number[] } {
-  return { inputs: sequences.map((sequence) => sequence.slice(0, -1)), targets: sequences.flatMap((sequence) => sequence.slice(1)) };
 }

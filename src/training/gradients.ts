@@ -6,7 +6,8 @@ import type { Engine } from '../engine/index.js';
 import type { Parameter } from '../nn/index.js';
 import { elementCount } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
-import { differentiate, disposePass } from './differentiate.js';
+import { Batch } from './batch.js';
+import { checkSequences, differentiate, disposePass } from './differentiate.js';
 
 export interface LossAndGradients {
   /** Mean next-token cross-entropy over all predicted tokens, in nats. */
@@ -20,13 +21,16 @@ export interface LossAndGradients {
  * A parameter that the loss does not reach (or that the trainer moves by a rule) has zeros.
  */
 export async function lossAndGradients({ engine }: { readonly engine: Engine }, sequences: readonly (readonly number[])[]): Promise<LossAndGradients> {
-  const pass = differentiate(engine, sequences);
+  checkSequences(engine, sequences);
+  const batch = new Batch(engine.device, sequences);
+  const pass = differentiate(engine, batch);
   try {
     const named = new Map<string, Float32Array>();
     for (const [name, parts] of storedParts(engine.decoder)) named.set(name, await assemble(parts, parts[0].piece.shape, (p) => valuesOf(pass.gradients, p)));
     return { loss: (await pass.loss.toFloat32())[0], gradients: named };
   } finally {
     disposePass(pass);
+    batch.dispose();
   }
 }
 

@@ -1,9 +1,9 @@
 // `lamella/training`: fresh models, gradients, optimisers, and the loop that trains.
 
 export { balanceLoss } from './balance.js';
+export type { Sequences } from './batch.js';
 export { PackedBatches } from './data/batches.js';
 export { packedTokens } from './data/corpus.js';
-export type { Sequences } from './differentiate.js';
 export { lossAndGradients } from './gradients.js';
 export type { LossAndGradients } from './gradients.js';
 export { initialize } from './initialize.js';
@@ -14,7 +14,8 @@ export { muon, muonClip } from './optimizers/muon.js';
 export type { MuonClipOptions, MuonOptions } from './optimizers/muon.js';
 export { orthogonalized } from './optimizers/newton_schulz.js';
 export type { Gradients, Optimizer, Updates } from './optimizers/optimizer.js';
-export { RowStep } from './row_step.js';
+export { RowStep, rowsOf } from './row_step.js';
+export type { Rows } from './row_step.js';
 export { TrainingRun } from './run.js';
 export type { OptimizerName, RunOptions, RunSettings } from './run.js';
 export { constant, cosine, schedules, wsd } from './schedule.js';

@@ -1,7 +1,7 @@
 // The training loop of the library: batches in, one result per step out.
 
 import type { Model } from '../model.js';
-import type { Sequences } from './differentiate.js';
+import type { Sequences } from './batch.js';
 import { constant } from './schedule.js';
 import type { Schedule } from './schedule.js';
 import { Trainer } from './trainer.js';

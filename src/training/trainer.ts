@@ -6,11 +6,14 @@ import { parameters } from '../nn/index.js';
 import type { Parameter } from '../nn/index.js';
 import { add, clipScale, copyInto, fromBytes, maximum, moveBias, scale, scope, sumSquares } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
-import { checkSequences, differentiate, disposePass, keepPass, predictedTokens, trained } from './differentiate.js';
-import type { Pass, Sequences } from './differentiate.js';
+import { Batch, predictedTokens } from './batch.js';
+import type { Sequences } from './batch.js';
+import { checkSequences, differentiate, disposePass, keepPass, reportedTensors, trained } from './differentiate.js';
+import type { Pass, Reported } from './differentiate.js';
 import { zeros } from './optimizers/optimizer.js';
 import type { Optimizer, Updates } from './optimizers/optimizer.js';
 import { clippedHeads, qkClip } from './optimizers/qk_clip.js';
+import { RecordedStep } from './recorded_step.js';
 
 export interface TrainerOptions {
   readonly optimizer: Optimizer;
@@ -53,6 +56,8 @@ export class Trainer {
   private readonly balance: number;
   /** Sums of squares of the gradients, in the order of `parameters`. */
   private readonly squares: Tensor;
+  private recorded: RecordedStep | undefined;
+  private lastTokens = 0;
   private done = 0;
 
   constructor(readonly model: Model, private readonly options: TrainerOptions) {
@@ -76,22 +81,57 @@ export class Trainer {
     const step = this.done + 1;
     const tokens = batches.reduce((sum, batch) => sum + predictedTokens(batch), 0);
     this.updates.begin(step, schedule);
-    const pass = this.passOver(batches, tokens);
+    const reported = batches.length === 1 ? this.once(batches[0]) : this.eagerly(batches, tokens);
     try {
-      scope(() => this.move(pass));
-      const figures = await this.figuresOf(pass, step);
+      const figures = await this.figuresOf(reported, step);
       this.done = step;
       return { step, ...figures, learningRate: this.options.optimizer.learningRate * schedule, tokens };
     } finally {
-      disposePass(pass);
+      for (const tensor of reportedTensors(reported)) tensor.release();
     }
   }
 
+  /**
+   * A step of one batch. Where the caller's time counts, because work goes on elsewhere meanwhile, the
+   * second in a row with as many tokens is recorded, and replayed from then on.
+   */
+  private once(batch: Sequences): Reported {
+    const { device } = this.model.engine;
+    const tokens = predictedTokens(batch);
+    if (this.recorded?.rows !== tokens && this.lastTokens === tokens && (device.backend.stepsAhead ?? 1) > 1) {
+      this.recorded?.dispose();
+      this.recorded = RecordedStep.record(device, batch, (on) => this.all([on], tokens));
+    }
+    this.lastTokens = tokens;
+    if (this.recorded?.rows !== tokens) return this.eagerly([batch], tokens);
+    this.recorded.replay(batch);
+    const { reported } = this.recorded;
+    for (const tensor of reportedTensors(reported)) tensor.retain();
+    return reported;
+  }
+
+  private eagerly(sequences: readonly Sequences[], tokens: number): Reported {
+    const batches = sequences.map((each) => new Batch(this.model.engine.device, each));
+    const reported = this.all(batches, tokens);
+    for (const batch of batches) batch.dispose();
+    return reported;
+  }
+
+  /** Everything of a step; what it is reported by belongs to the caller. */
+  private all(batches: readonly Batch[], tokens: number): Reported {
+    const pass = this.passOver(batches, tokens);
+    scope(() => this.move(pass));
+    const { loss, balance, scores } = pass;
+    for (const tensor of reportedTensors(pass)) tensor.retain();
+    disposePass(pass);
+    return { loss, balance, scores };
+  }
+
   /** Gradients of all batches together. */
-  private passOver([first, ...rest]: readonly Sequences[], tokens: number): Pass {
-    const share = (batch: Sequences): Pass => {
+  private passOver([first, ...rest]: readonly Batch[], tokens: number): Pass {
+    const share = (batch: Batch): Pass => {
       const pass = differentiate(this.model.engine, batch, { balance: this.balance, scores: this.watchesScores, loads: true });
-      return rest.length === 0 ? pass : replaced([pass], () => weighed(pass, predictedTokens(batch) / tokens));
+      return rest.length === 0 ? pass : replaced([pass], () => weighed(pass, batch.rows / tokens));
     };
     let sum = share(first);
     for (const batch of rest) {
@@ -113,7 +153,7 @@ export class Trainer {
   }
 
   /** Reads what a step is reported by; rejects where it is not finite. */
-  private async figuresOf({ loss, balance, scores }: Pass, step: number): Promise<Pick<StepResult, 'loss' | 'balanceLoss' | 'gradientNorm' | 'largestScore' | 'clippedHeads'>> {
+  private async figuresOf({ loss, balance, scores }: Reported, step: number): Promise<Pick<StepResult, 'loss' | 'balanceLoss' | 'gradientNorm' | 'largestScore' | 'clippedHeads'>> {
     const caches = [...scores.keys()];
     const [[mean], [uneven], squares, ...largest] = await Promise.all([loss, balance ?? loss, this.squares, ...scores.values()].map((tensor) => tensor.toFloat32()));
     const bad = squares.findIndex((square) => !Number.isFinite(square));
@@ -153,6 +193,7 @@ export class Trainer {
 
   /** Frees the optimiser's state; the model stays. */
   dispose(): void {
+    this.recorded?.dispose();
     this.updates.dispose();
     this.squares.release();
   }

@@ -3,7 +3,7 @@
 // on anywhere.
 
 import { seededRandom } from '../../generate/index.js';
-import type { Sequences } from '../differentiate.js';
+import type { Sequences } from '../batch.js';
 
 export interface BatchOptions {
   /** Tokens per window: all but the first are predicted, so windows share one token with the next. */

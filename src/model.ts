@@ -28,7 +28,8 @@ export interface LoadOptions {
   readonly revectorize?: boolean;
   /**
    * Bytes that weights, cache and activations may take. Where they need more, experts and then whole
-   * layers are streamed from the disk (wasm backend); what cannot work is refused at once.
+   * layers are streamed from the disk (wasm backend); what cannot work is refused at once. By default
+   * what the backend can hold; beyond 4 GiB, no more than three quarters of the machine's memory.
    */
   readonly memory?: number;
   /** Hub branch, tag or commit. */

@@ -27,7 +27,8 @@ export interface EngineOptions extends BindOptions {
   /**
    * Bytes that weights, cache and activations may take. Where they need more, experts and then whole
    * layers stay on the disk and are fetched on use (wasm backend); what cannot work is refused before
-   * any weight is read.
+   * any weight is read. By default what the backend can hold; beyond 4 GiB, no more than three quarters
+   * of the machine's memory.
    */
   readonly memory?: number;
 }

@@ -14,7 +14,7 @@ const OPTIMIZERS = ['adamw', 'muon', 'muonclip'] as const satisfies readonly Opt
 const SCHEDULES = ['cosine', 'wsd', 'constant'] as const satisfies readonly ScheduleName[];
 const whole = (least: number) => number({ least, whole: true });
 
-interface TrainCommandOptions extends Omit<RunSettings, 'data' | 'preset' | 'warmup'> {
+interface TrainCommandOptions extends Omit<RunSettings, 'backend' | 'data' | 'preset' | 'warmup'> {
   readonly preset: 'tiny';
   readonly data?: readonly string[];
   readonly out: string;

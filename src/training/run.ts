@@ -53,6 +53,8 @@ export interface RunSettings {
   readonly accumulate: number;
   readonly validation: number;
   readonly seed: number;
+  /** What computed it: a run goes on there unless told otherwise. Chosen when it starts. */
+  readonly backend?: BackendName;
 }
 
 export interface RunOptions {
@@ -77,7 +79,7 @@ export class TrainingRun {
     for (const path of absolute.data) if (!(await files.stat(path))) throw new Error(`${path}: there is no such file`);
     await prepareTokenizer(files, directory, absolute, options);
     const run = await open(files, directory, absolute, options);
-    await files.writeText(files.join(directory, 'run.json'), `${JSON.stringify(absolute, null, 2)}\n`);
+    await files.writeText(files.join(directory, 'run.json'), `${JSON.stringify({ ...absolute, backend: run.model.backend }, null, 2)}\n`);
     return run;
   }
 
@@ -86,7 +88,9 @@ export class TrainingRun {
     const files = await localFiles();
     const text = await files.readText(files.join(directory, 'run.json'));
     if (text === undefined) throw new Error(`${directory} holds no run to resume (no run.json)`);
-    const run = await open(files, directory, JSON.parse(text) as RunSettings, options);
+    const settings = JSON.parse(text) as RunSettings;
+    const { backend = 'auto' } = options;
+    const run = await open(files, directory, settings, { ...options, backend: backend === 'auto' ? settings.backend : backend });
     const path = files.join(directory, STATE);
     if (!(await files.stat(path))) return run;
     const saved = await readSafetensors(path);

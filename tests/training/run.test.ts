@@ -49,7 +49,9 @@ describe('a run', () => {
     await first.dispose();
     // Made after the last save, and lost with it.
     appendFileSync(join(directory, 'metrics.jsonl'), `${JSON.stringify({ step: 3, loss: 99 })}\n`);
-    const second = await TrainingRun.resume(directory, how);
+    // On the backend that run.json names.
+    const second = await TrainingRun.resume(directory, { threads: 2 });
+    expect(second.model.backend).toBe('wasm');
     const after = figures(await losses(second));
     expect([...before, ...after]).toEqual(uninterrupted);
     expect(await second.validate()).toBe(validation);

@@ -31,11 +31,16 @@ defineOp<BatchedMatmulAttrs>({
     const [B, M, N] = out.spec.shape;
     const K = seen(a.spec, transposeA)[2];
     const [x, y, z, to] = [a.f32, b.f32, d?.f32, out.f32];
-    for (let i = 0; i < B; i++) for (let m = 0; m < M; m++) for (let n = 0; n < N; n++) {
-      let sum = 0;
-      for (let k = 0; k < K; k++) sum += x[i * M * K + (transposeA ? k * M + m : m * K + k)] * y[i * K * N + (transposeB ? n * K + k : k * N + n)];
-      const at = (i * M + m) * N + n;
-      to[at] = alpha * sum + (z ? beta * z[at] : 0);
+    const sums = new Float64Array(N);
+    for (let i = 0; i < B; i++) for (let m = 0; m < M; m++) {
+      sums.fill(0);
+      for (let k = 0; k < K; k++) {
+        const factor = x[i * M * K + (transposeA ? k * M + m : m * K + k)];
+        const [first, step] = transposeB ? [i * K * N + k, K] : [(i * K + k) * N, 1];
+        for (let n = 0, from = first; n < N; n++, from += step) sums[n] += factor * y[from];
+      }
+      const at = (i * M + m) * N;
+      for (let n = 0; n < N; n++) to[at + n] = alpha * sums[n] + (z ? beta * z[at + n] : 0);
     }
   },
   compose([a, b, d], attrs) {

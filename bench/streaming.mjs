@@ -1,10 +1,12 @@
 // A model larger than memory: the shape of Qwen3-30B-A3B with made-up weights, written once to a GGUF
 // file, run within a bound. Prints tokens per second, what the cache did, and the most memory that the
 // process ever had. Every token is another one, so that routers choose anew each time. How evenly made-up
-// routers choose says nothing about a trained model's: hit rates here are of this file only.
+// routers choose says nothing about a trained model's: hit rates here are of this file only. With --cold the
+// system forgets what it has cached of the file before every step (GNU dd), which is not counted.
 //
-//   node bench/streaming.mjs <file.gguf> [--memory 8GB] [--model qwen3-30b-a3b] [--layers n] [--weights q4_0] [--prompt 32] [--tokens 16] [--threads n]
+//   node bench/streaming.mjs <file.gguf> [--memory 8GB] [--model qwen3-30b-a3b] [--layers n] [--weights q4_0] [--prompt 32] [--tokens 16] [--threads n] [--cold]
 
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { fromDist } from './peers/dist.mjs';
@@ -14,7 +16,7 @@ const { values: options, positionals: [file] } = parseArgs({
   allowPositionals: true,
   options: {
     memory: { type: 'string', default: '8GB' }, model: { type: 'string', default: 'qwen3-30b-a3b' }, layers: { type: 'string' }, weights: { type: 'string', default: 'q4_0' },
-    prompt: { type: 'string', default: '32' }, tokens: { type: 'string', default: '16' }, threads: { type: 'string' },
+    prompt: { type: 'string', default: '32' }, tokens: { type: 'string', default: '16' }, threads: { type: 'string' }, cold: { type: 'boolean', default: false },
   },
 });
 if (!file) throw new Error('usage: node bench/streaming.mjs <file.gguf> [options]');
@@ -40,21 +42,25 @@ console.log(`load ${((performance.now() - began) / 1000).toFixed(1)} s; weights 
   residency.experts ?? '', residency.layers ?? '', `peak so far ${gigabytes(peak())}`);
 const sequence = model.sequence();
 const counts = () => ({ ...(backend.streamCounts ?? { hits: 0, misses: 0, ahead: 0, bytesRead: 0 }) });
-async function timed(what, tokens, run) {
-  const [start, before] = [performance.now(), counts()];
-  await run();
-  const [seconds, after] = [(performance.now() - start) / 1000, counts()];
+async function timed(what, steps) {
+  const before = counts();
+  let [seconds, tokens] = [0, 0];
+  for (const next of steps) {
+    if (options.cold) execFileSync('dd', [`if=${file}`, 'iflag=nocache', 'count=0', 'status=none']);
+    const start = performance.now();
+    const ids = next();
+    await model.step([{ sequence, tokens: ids }]);
+    seconds += (performance.now() - start) / 1000;
+    tokens += ids.length;
+  }
+  const after = counts();
   const [hits, misses, ahead, bytesRead] = ['hits', 'misses', 'ahead', 'bytesRead'].map((key) => after[key] - before[key]);
   console.log(`${what}: ${(tokens / seconds).toFixed(2)} tok/s; parts found ${hits}, waited for ${misses} (hit rate ${((100 * hits) / (hits + misses)).toFixed(0)} %), read ahead ${ahead}; ${gigabytes(bytesRead / tokens)} read per token, ${gigabytes(bytesRead / seconds)}/s; peak ${gigabytes(peak())}`);
 }
 const vocabulary = model.vocabularySize;
 const ids = Array.from({ length: Number(options.prompt) }, (_, i) => (i * 7919 + 11) % vocabulary);
-await timed(`prefill of ${ids.length}`, ids.length, () => model.step([{ sequence, tokens: ids }]));
-for (let round = 0; round < 2; round++) {
-  const count = Number(options.tokens);
-  await timed(`decode of ${count}`, count, async () => {
-    for (let i = 0; i < count; i++) await model.step([{ sequence, tokens: [(sequence.length * 104729 + 17) % vocabulary] }]);
-  });
-}
+await timed(`prefill of ${ids.length}`, [() => ids]);
+const decode = Array.from({ length: Number(options.tokens) }, () => () => [(sequence.length * 104729 + 17) % vocabulary]);
+for (let round = 0; round < 2; round++) await timed(`decode of ${decode.length}`, decode);
 await model.dispose();
 process.exit(0);

@@ -25,7 +25,7 @@ export class PageGroup {
   private free: number[] = [];
   private readonly stores = new Map<KvCache, Store>();
 
-  constructor(readonly device: Device, readonly mask: Mask, private readonly caches: readonly KvCache[], private readonly format: KvFormat) {}
+  constructor(readonly device: Device, readonly mask: Mask, private readonly caches: readonly KvCache[], private readonly format: KvFormat, private readonly context: number) {}
 
   store(cache: KvCache): Store {
     const store = this.stores.get(cache);
@@ -91,8 +91,15 @@ export class PageGroup {
   }
 
   private take(): number {
-    if (this.free.length === 0) this.grow(Math.max(FIRST_PAGES, this.capacity * 2));
+    if (this.free.length === 0) this.grow(this.larger());
     return this.free.pop()!;
+  }
+
+  /** Twice as many, but no more than one sequence can fill before there are that many. */
+  private larger(): number {
+    const doubled = Math.max(FIRST_PAGES, this.capacity * 2);
+    const most = Math.ceil(this.context / PAGE_TOKENS);
+    return this.capacity < most ? Math.min(doubled, most) : doubled;
   }
 
   private grow(capacity: number): void {
@@ -121,7 +128,8 @@ export class KvPages {
   readonly groups: readonly PageGroup[];
   private readonly groupOf = new Map<KvCache, number>();
 
-  constructor(device: Device, decoder: Decoder, format: KvFormat = 'f32') {
+  /** `context`: tokens of the longest sequence. */
+  constructor(device: Device, decoder: Decoder, format: KvFormat = 'f32', context = Infinity) {
     const caches = [...walk(decoder)].map(([, part]) => part).filter((part): part is KvCache => part.kind === 'cache');
     for (const cache of caches) checkSupport(device, cache, format);
     const byMask = new Map<string, KvCache[]>();
@@ -131,7 +139,7 @@ export class KvPages {
     }
     this.groups = [...byMask.values()].map((members, i) => {
       for (const cache of members) this.groupOf.set(cache, i);
-      return new PageGroup(device, members[0].mask, members, format);
+      return new PageGroup(device, members[0].mask, members, format, context);
     });
   }
 

@@ -34,7 +34,7 @@ export class Runner {
   readonly counts = { steps: 0, replays: 0, recorded: 0 };
 
   constructor(readonly device: Device, readonly decoder: Decoder, readonly contextLength: number, private readonly replay = true, kv?: KvFormat) {
-    this.kv = new KvPages(device, decoder, kv);
+    this.kv = new KvPages(device, decoder, kv, contextLength);
     const onRecorded = () => { this.counts.recorded++; };
     this.plans = new Plans(device, this.kv, contextLength, (shape) => new StepBlock(device, this.kv, shape), (block) => decoder(block), onRecorded);
     this.samplingPlans = new Plans(device, this.kv, contextLength, (shape) => new SamplingBlock(device, this.kv, shape), (block) => {

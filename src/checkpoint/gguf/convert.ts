@@ -22,11 +22,15 @@ import type { GgufStream, WritableValue } from './write.js';
 /** The formats that matrices can be written in; vectors and routers stay float32, as llama.cpp wants them. */
 export type GgufFormat = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0';
 
+const EMBEDDINGS = 'token_embd.weight';
+
 /** llama.cpp's numbers for "mostly of this type". */
 const FILE_TYPES: Readonly<Record<GgufFormat, number>> = { f32: 0, f16: 1, bf16: 32, q8_0: 7, q4_0: 2 };
 
 export interface ConvertOptions {
   readonly format: GgufFormat;
+  /** Of the embedding table, where it should be finer: a tied one is the head too. `format` by default. */
+  readonly embeddings?: GgufFormat;
   /** `tokenizer.*` entries (see `ggufTokenizerMetadata` in lamella/tokenizer). */
   readonly tokenizer?: Iterable<readonly [string, WritableValue]>;
   readonly name?: string;
@@ -45,19 +49,19 @@ export interface Converted {
  * Throws CheckpointError for a model type that llama.cpp's format has no architecture for, a config that
  * it cannot express, or a checkpoint that lacks tensors.
  */
-export function convertToGguf(checkpoint: Checkpoint, { format, tokenizer = [], name = baseName(checkpoint.name) }: ConvertOptions): Converted {
+export function convertToGguf(checkpoint: Checkpoint, { format, embeddings = format, tokenizer = [], name = baseName(checkpoint.name) }: ConvertOptions): Converted {
   const config = new HubConfig(checkpoint.config, `${checkpoint.name}: config.json`);
   const architecture = ARCHITECTURES.find(({ modelTypes }) => modelTypes.includes(config.modelType));
   if (!architecture) throw new CheckpointError(`${checkpoint.name}: models of type ${quoted(config.modelType)} cannot be written as GGUF; known are ${ARCHITECTURES.flatMap(({ modelTypes }) => modelTypes).join(', ')}`);
   const { tensors, skipped } = arrangedTensors(checkpoint, architecture, config);
-  const vocabulary = tensors.find(([gguf]) => gguf === 'token_embd.weight')![1].shape[0];
+  const vocabulary = tensors.find(([gguf]) => gguf === EMBEDDINGS)![1].shape[0];
   const own = Object.entries({ ...architecture.metadata(config), vocab_size: uint32(vocabulary) });
   const metadata: (readonly [string, WritableValue])[] = [
     ['general.architecture', architecture.name], ['general.type', 'model'], ['general.name', name],
     ['general.file_type', uint32(FILE_TYPES[format])], ['general.quantization_version', uint32(2)],
     ...own.map(([key, value]) => [`${architecture.name}.${key}`, value] as const), ...tokenizer,
   ];
-  const files = [...tensors.map(([gguf, rows, precise]) => writable(gguf, rows, precise ? 'f32' : format)), ...ropeTensor(architecture, config)];
+  const files = [...tensors.map(([gguf, rows, precise]) => writable(gguf, rows, precise ? 'f32' : gguf === EMBEDDINGS ? embeddings : format)), ...ropeTensor(architecture, config)];
   return { stream: writeGguf(metadata, files), skipped };
 }
 
@@ -83,7 +87,7 @@ function arrangedTensors(checkpoint: Checkpoint, { rules, name }: Architecture, 
     }
   }
   const has = (gguf: string): boolean => tensors.some(([found]) => found === gguf);
-  const missing = ['token_embd.weight', 'output_norm.weight'].find((gguf) => !has(gguf)) ?? (filled.size < layers ? `blk.${filled.size}` : undefined);
+  const missing = [EMBEDDINGS, 'output_norm.weight'].find((gguf) => !has(gguf)) ?? (filled.size < layers ? `blk.${filled.size}` : undefined);
   if (missing) throw new CheckpointError(`${checkpoint.name} has no tensors for ${missing}, which a ${name} file needs`);
   return { tensors, skipped: [...checkpoint.tensors.keys()].filter((tensor) => !used.has(tensor)) };
 }

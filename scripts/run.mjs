@@ -11,9 +11,6 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const STORY = [
-  'gpt2-xl', 'deepseek-v3', 'olmo-2-1124-7b', 'gemma-3-27b', 'mistral-small-3.1', 'llama-4-maverick', 'qwen3-235b-a22b', 'smollm3-3b', 'kimi-k2',
-];
 
 const [task, ...args] = process.argv.slice(2);
 try {
@@ -27,7 +24,7 @@ try {
   }
   if (task === 'test') process.exit(spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...args], { cwd: root, stdio: 'inherit' }).status ?? 1);
   const { main } = await import(pathToFileURL(join(root, 'dist/cli/program.js')).href);
-  process.exitCode = await main(args.length > 0 ? args : ['compare', ...STORY]);
+  process.exitCode = await main(args.length > 0 ? args : ['compare']);
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;

@@ -8,10 +8,13 @@ import type { Io } from './io.js';
 import { contextLength } from './options.js';
 import { table, wrap } from './table.js';
 
+/** One release of each design, from 2019 to 2025. */
+const NINE_DESIGNS = ['gpt2-xl', 'deepseek-v3', 'olmo-2-1124-7b', 'gemma-3-27b', 'mistral-small-3.1', 'llama-4-maverick', 'qwen3-235b-a22b', 'smollm3-3b', 'kimi-k2'];
+
 export function registerCompare(program: Command, io: Io): void {
   program.command('compare')
     .description("show models' figures side by side, marking what differs")
-    .argument('<models...>', 'directories, .gguf or config.json files, hub ids or names of published releases')
+    .argument('[models...]', 'directories, .gguf or config.json files, hub ids or names of published releases (default: nine designs, oldest first)')
     .option('--context <tokens>', 'context that cache and arithmetic are given for (default: 8192, or the longest where that is less)', contextLength)
     .option('--json', 'print all figures as JSON')
     .addHelpText('after', `
@@ -20,12 +23,13 @@ Every figure is derived from the definition that runs. Caches and weights are in
 Below the table of two models stands what differs between them, in words.
 
 Examples:
+  $ lamella compare
   $ lamella compare gpt2-xl deepseek-v3
   $ lamella compare qwen3-8b gemma-3-12b smollm3-3b --context 32768
   $ lamella compare ./my-model/config.json llama-3.2-1b --json`)
     .action(async (models: string[], options: { context?: number; json?: true }) => {
       const { compare, diffDescriptions } = await import('../analysis/index.js');
-      const comparison = await compare(models, { context: options.context });
+      const comparison = await compare(models.length > 0 ? models : NINE_DESIGNS, { context: options.context });
       const [a, b] = comparison.models;
       const differences = comparison.models.length === 2 ? diffDescriptions(a, b) : undefined;
       if (options.json) return printJson(io, { ...comparison, differences });

@@ -225,8 +225,11 @@ describe('compare', () => {
     expect(performance.now() - started).toBeLessThan(8000);
   });
 
-  it('needs models, and names the one that is wrong', async () => {
-    expect((await lamella('compare')).code).toBe(2);
+  it('compares nine designs without models', async () => {
+    expect((await lamella('compare', '--json')).out).toBe((await lamella('compare', ...story, '--json')).out);
+  });
+
+  it('names what is wrong', async () => {
     expect((await lamella('compare', 'gpt2', '--context', '0')).code).toBe(2);
     const { code, out, err } = await lamella('compare', 'gpt2', 'gpt-oss-20b');
     expect({ code, out }).toEqual({ code: 1, out: '' });

@@ -17,5 +17,5 @@ export default tseslint.config(
   { files: ['examples/browser/*.js'], languageOptions: { globals: { document: 'readonly', navigator: 'readonly', crossOriginIsolated: 'readonly', performance: 'readonly', AbortController: 'readonly' } } },
   // What runs in a page is given to it as functions.
   { files: ['bench/peers/wllama.mjs'], languageOptions: { globals: { window: 'readonly' } } },
-  { files: ['**/*.mjs'], languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', Buffer: 'readonly', setTimeout: 'readonly', performance: 'readonly', fetch: 'readonly' } } },
+  { files: ['**/*.mjs'], languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly', Buffer: 'readonly', setTimeout: 'readonly', clearTimeout: 'readonly', performance: 'readonly', fetch: 'readonly' } } },
 );

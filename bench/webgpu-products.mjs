@@ -33,7 +33,7 @@ const gpu = await Gpu.on(adapter, device);
 const { info } = adapter;
 console.log(`${info.description}, subgroups of ${info.subgroupMinSize} to ${info.subgroupMaxSize}, features in use: ${[...device.features].join(' ')}`);
 console.log(`limits: ${['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup'].map((name) => `${name} ${adapter.limits[name]}`).join(', ')}`);
-console.log(`matrix units reported: ${[...info.subgroupMatrixConfigs ?? []].map((c) => `${c.componentType} ${c.M}x${c.N}x${c.K} ${c.resultType}`).join(', ') || 'none'}; in use: ${JSON.stringify(gpu.capabilities.matrix)}`);
+console.log(`matrix units reported: ${[...info.subgroupMatrixConfigs ?? []].map((c) => `${c.componentType} ${c.M}x${c.N}x${c.K} ${c.resultComponentType}`).join(', ') || 'none'}; in use: ${JSON.stringify(gpu.capabilities.matrix)}`);
 
 /** Deterministic numbers of about unit size. */
 function noise(length, seed) {
@@ -165,7 +165,7 @@ function variants({ format, tallA, tallB }) {
   const lanes = [...LANE_TILINGS.slice(0, 2), ...(options.all ? [more([128, 64], [8, 8], 1, 16), more([64, 64], [4, 8], 1, 16), more([128, 128], [8, 8], 1, 8), more([64, 128], [8, 8], 1, 16)] : [])]
     .map((tiling) => ({ name: describe(tiling), capabilities: plain, tiling }));
   if (format === 'f32' || tallA || tallB) return lanes;
-  const matrices = (unit ? reportedUnits(info).filter((u) => options.all ? u.m === unit.m && u.n === unit.n && u.k === unit.k : u.vectors === unit.vectors && u.m === unit.m && u.n === unit.n && u.k === unit.k) : []).flatMap((each) => {
+  const matrices = (unit ? reportedUnits(info).filter((u) => u.m === unit.m && u.n === unit.n && u.k === unit.k && (options.all ? u.vectors !== unit.vectors || u.strideInNumbers === unit.strideInNumbers : u.vectors === unit.vectors && u.strideInNumbers === unit.strideInNumbers)) : []).flatMap((each) => {
     const s = each.subgroup;
     const extra = options.all ? [more([128, 128], [64, 32], s, 64), more([128, 128], [64, 64], s, 32), more([128, 128], [32, 64], s, 32), more([128, 256], [64, 64], s, 32), more([256, 128], [64, 64], s, 32), more([128, 64], [64, 32], s, 32), more([128, 64], [32, 32], s, 64)] : [];
     return [...matrixTilings(each), ...extra].map((tiling) => ({ name: `${describe(tiling)}${each.vectors ? '' : ', scalar fill'}`, capabilities: { ...plain, matrix: each }, tiling }));

@@ -2,15 +2,13 @@
 // and whether it was lost. Backends in a process share a device; the last one to go closes it.
 
 import { platform } from '../../platform/index.js';
-import { MAP_READ_MODE } from './flags.js';
+import { FAULT_BINDING, MAP_READ_MODE } from './flags.js';
 import { assemble } from './template.js';
 import type { Capabilities, Dispatch } from './kernel.js';
 import { MATRIX_FEATURE, reportedUnits, workingUnit } from './matrix_units.js';
 
-export { Usage } from './flags.js';
+export { FAULT_BINDING, Usage } from './flags.js';
 const VISIBLE_TO_COMPUTE = 4;
-/** Where kernels that can fail find the fault words. */
-export const FAULT_BINDING = 9;
 /** Taken where the adapter has them. */
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'shader-f16', MATRIX_FEATURE];
 

@@ -42,6 +42,10 @@ export interface MatrixUnit {
   readonly subgroup: number;
   /** Whether they load from workgroup memory that was filled in vectors. */
   readonly vectors: boolean;
+  /** Whether the distance between rows there is counted in numbers, not in vectors. */
+  readonly strideInNumbers: boolean;
+  /** Whether attention on them proved right too. */
+  readonly attention: boolean;
 }
 
 export interface Kernel {

@@ -1,8 +1,9 @@
 // Kernels over the paged key/value cache.
 
+import { PAGE_TOKENS } from '../../../tensor/index.js';
 import type { Attrs, DType, Mask, Spec } from '../../../tensor/index.js';
 import { count, float, LANES, typed } from '../kernel.js';
-import type { Kernel } from '../kernel.js';
+import type { Capabilities, Kernel, MatrixUnit } from '../kernel.js';
 
 /** Positions that the wide kernel weighs at a time. */
 const WIDE_LANES = 256;
@@ -14,6 +15,17 @@ const TOKENS_PER_SEQUENCE = 16;
 const WIDEST_TILED_VALUE = 512;
 /** Vectors of four in 4 KiB, where the tiled kernel keeps keys and values by turns. */
 const STAGE_VECTORS = 256;
+
+/** On matrix units: subgroups of a workgroup, each with as many tokens as a unit has rows. */
+const MATRIX_SUBGROUPS = 4;
+const UNIT = 16;
+
+/** Whether heads are whole units, each row fits a subgroup four numbers a lane, and a page of them workgroup memory. */
+function fitsMatrixUnits(width: number, valueDim: number, { m, n, k, subgroup, vectors, attention }: MatrixUnit, { workgroupBytes }: Capabilities): boolean {
+  const rows = MATRIX_SUBGROUPS * UNIT;
+  const bytes = rows * (2 * (Math.max(width, valueDim) + 8) + 4 * (PAGE_TOKENS + 4) + 2 * (PAGE_TOKENS + 8)) + 4 * (rows + 2 * PAGE_TOKENS) + 16;
+  return attention && vectors && [m, n, k].every((extent) => extent === UNIT) && [width, valueDim].every((n) => n % UNIT === 0 && n <= 4 * subgroup) && bytes <= workgroupBytes;
+}
 
 const noPage = (position: number): string => `no page for position ${position}`;
 
@@ -38,7 +50,7 @@ const kvAppend: Kernel = {
 
 const pagedAttention: Kernel = {
   accepts: ([q, k, v, ...rest]) => k.dtype === v.dtype && stored(k, ['f32', 'i32', 'i32', 'i32'], [q, ...rest]),
-  dispatch({ inputs, outputs, attrs }, fault) {
+  dispatch({ inputs, outputs, attrs }, fault, device) {
     const [q, k, v, , , table] = inputs;
     const [tokens, heads, width] = q.spec.shape;
     const { scale, valueDim, window = 0, chunk = 0 } = attrs as { scale: number; valueDim: number } & Mask & Attrs;
@@ -47,7 +59,15 @@ const pagedAttention: Kernel = {
       parameters: { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' }, writes: outputs, reads: inputs,
       constants: [tokens, heads, k.spec.shape[1], v.spec.shape[3], table.spec.shape[1], window, chunk, fault, float(scale)],
     };
-    if (wide && valueDim <= WIDEST_TILED_VALUE && tokens >= TOKENS_PER_SEQUENCE * table.spec.shape[0]) {
+    const many = wide && tokens >= TOKENS_PER_SEQUENCE * table.spec.shape[0];
+    if (many && device.matrix && fitsMatrixUnits(width, valueDim, device.matrix, device)) {
+      const { subgroup, strideInNumbers } = device.matrix;
+      return {
+        ...shared, source: 'paged_attention_matrix', parameters: { ...shared.parameters, SUBGROUP: subgroup, STRIDE_UNIT: strideInNumbers ? 4 : 1 },
+        groups: Math.ceil(tokens / (MATRIX_SUBGROUPS * UNIT)) * heads, group: MATRIX_SUBGROUPS * subgroup,
+      };
+    }
+    if (many && valueDim <= WIDEST_TILED_VALUE) {
       const VALUE_ROWS = 2 ** Math.min(6, Math.floor(Math.log2(STAGE_VECTORS / (valueDim / 4))));
       return { ...shared, source: 'paged_attention_tiled', parameters: { ...shared.parameters, VALUE_ROWS }, groups: Math.ceil(tokens / TILE_TOKENS) * heads, group: TILE_LANES };
     }

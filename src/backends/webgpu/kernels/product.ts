@@ -143,7 +143,7 @@ function matrixProduct({ m, n, k, b }: Product, tiling: Tiling, unit: MatrixUnit
     parameters: {
       ...weight, HALVES: b.spec.dtype === 'f16' && weight.EIGHTS, C_ALIGNED: n % 4 === 0, BIAS: bias.length > 0, EXPERTS: experts.length > 0,
       TILE_M: tile[0], TILE_N: tile[1], SIDE_M: part[0], SIDE_N: part[1], DEPTH: depth,
-      UNIT_M: unit.m, UNIT_N: unit.n, UNIT_K: unit.k, SUBGROUP: unit.subgroup, VECTORS: unit.vectors,
+      UNIT_M: unit.m, UNIT_N: unit.n, UNIT_K: unit.k, SUBGROUP: unit.subgroup, VECTORS: unit.vectors, STRIDE_UNIT: unit.strideInNumbers ? 8 : 1,
     },
     writes: [out], reads: [halves, b, scales, ...bias, ...experts],
     constants: [...weightConstants(b.spec), m, n, k, steps, halves.spec.shape[1], share], groups, group: lanesOf(tiling),

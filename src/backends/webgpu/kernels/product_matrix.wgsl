@@ -136,10 +136,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     for (var k = 0u; k < DEPTH; k += UNIT_K) {
       var from_a = array<subgroup_matrix_left<f16, UNIT_K, UNIT_M>, UNITS_M>();
       for (var i = 0u; i < UNITS_M; i++) {
-        from_a[i] = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT_K, UNIT_M>, row_major>(&a_tile, ((my_m + i * UNIT_M) * STRIDE + k / 8u) * CELLS, STRIDE * CELLS);
+        from_a[i] = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT_K, UNIT_M>, row_major>(&a_tile, ((my_m + i * UNIT_M) * STRIDE + k / 8u) * CELLS, STRIDE * STRIDE_UNIT);
       }
       for (var j = 0u; j < UNITS_N; j++) {
-        let from_b = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT_N, UNIT_K>, col_major>(&b_tile, ((my_n + j * UNIT_N) * STRIDE + k / 8u) * CELLS, STRIDE * CELLS);
+        let from_b = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT_N, UNIT_K>, col_major>(&b_tile, ((my_n + j * UNIT_N) * STRIDE + k / 8u) * CELLS, STRIDE * STRIDE_UNIT);
         for (var i = 0u; i < UNITS_M; i++) { sums[i * UNITS_N + j] = subgroupMatrixMultiplyAccumulate(from_a[i], from_b, sums[i * UNITS_N + j]); }
       }
     }

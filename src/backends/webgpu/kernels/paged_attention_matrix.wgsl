@@ -1,0 +1,248 @@
+// paged_attention for many tokens of a sequence on the GPU's matrix units (see product_matrix): softmax
+// attention of q [T, N, HEAD] over pages of keys [P, K, 64, HEAD] and values [P, K, 64, value_width], of
+// which the first VALUE columns count. A workgroup takes ROWS tokens of one head, a subgroup UNIT of
+// them, and walks the pages that any of them sees. Queries, keys, values and weights become f16, the
+// first three with a scale per row that keeps them in its range; sums are float32. Values are only
+// scaled down: their scale goes into the weights, which would lose what is small. Matrices on the
+// units cannot be scaled row by row, so the maximum that weights are taken from (FlashAttention, Dao
+// et al. 2022) is raised only where a score exceeds it by SLACK; the sums then go through workgroup
+// memory. Tokens of several sequences in one tile are taken one run after another. HALF: f16 pages.
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+diagnostic(off, subgroup_uniformity);
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32, value_width: u32,
+  entries: u32, window: u32, chunk: u32, fault: u32, scale: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(2) var<storage, read> q: array<vec4f>;
+//#if HALF
+@group(0) @binding(3) var<storage, read> k: array<vec2u>;
+@group(0) @binding(4) var<storage, read> v: array<vec2u>;
+//#else
+@group(0) @binding(3) var<storage, read> k: array<vec4f>;
+@group(0) @binding(4) var<storage, read> v: array<vec4f>;
+//#endif
+@group(0) @binding(5) var<storage, read> positions: array<i32>;
+@group(0) @binding(6) var<storage, read> slots: array<i32>;
+@group(0) @binding(7) var<storage, read> page_table: array<i32>;
+//#include grid
+//#include pages
+//#include visible
+//#include fault
+//#include half
+
+const LOWEST: f32 = -3.4028234e38;
+// Weights may reach e^4, far below what f16 holds.
+const SLACK: f32 = 4.0;
+const UNIT: u32 = 16u;
+const ROWS: u32 = GROUP / SUBGROUP * UNIT;
+const KEY: u32 = HEAD / 4u;
+const VALUES: u32 = VALUE / 4u;
+const KEY_UNITS: u32 = HEAD / UNIT;
+const VALUE_UNITS: u32 = VALUE / UNIT;
+// Rows in vectors of four f16, and a gap of two between them: their banks then differ.
+const STRIDE: u32 = max(KEY, VALUES) + 2u;
+const WEIGHT_STRIDE: u32 = PAGE / 4u + 2u;
+const SCORE_STRIDE: u32 = PAGE + 4u;
+// Units of the values that fit where the scores of a subgroup lie.
+const BATCH: u32 = PAGE / UNIT;
+
+var<workgroup> stage: array<vec2u, max(ROWS, PAGE) * STRIDE>;
+var<workgroup> scores: array<f32, ROWS * SCORE_STRIDE>;
+var<workgroup> weights: array<vec2u, ROWS * WEIGHT_STRIDE>;
+var<workgroup> query_scale: array<f32, ROWS>;
+var<workgroup> key_scale: array<f32, PAGE>;
+var<workgroup> value_scale: array<f32, PAGE>;
+var<workgroup> raised: atomic<u32>;
+
+// Puts one row of numbers, of which each lane of a subgroup has four, into the stage. Returns the power
+// of two by which it is divided: one that brings its largest number to 2^10, but at least `least`.
+fn put(row: u32, column: u32, columns: u32, four: vec4f, least: f32) -> f32 {
+  let sizes = abs(four);
+  let largest = subgroupMax(max(max(sizes.x, sizes.y), max(sizes.z, sizes.w)));
+  let exponent = clamp((bitcast<u32>(largest) >> 23u) & 0xffu, 30u, 250u);
+  let scale = max(least, bitcast<f32>((exponent - 10u) << 23u));
+  if (column < columns) { stage[row * STRIDE + column] = bitcast<vec2u>(vec4<f16>(four / scale)); }
+  return scale;
+}
+
+//#if HALF
+fn key4(i: u32) -> vec4f { let two = k[i]; return vec4f(unpack_halves(two.x), unpack_halves(two.y)); }
+fn value4(i: u32) -> vec4f { let two = v[i]; return vec4f(unpack_halves(two.x), unpack_halves(two.y)); }
+//#else
+fn key4(i: u32) -> vec4f { return k[i]; }
+fn value4(i: u32) -> vec4f { return v[i]; }
+//#endif
+
+@compute @workgroup_size(GROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let tiles = (p.tokens + ROWS - 1u) / ROWS;
+  let index = group_index(group, groups);
+  if (index >= tiles * p.heads) { return; }
+  // The last tokens see most: their tiles begin first.
+  let first_token = (tiles - 1u - index / p.heads) * ROWS;
+  let end_token = min(first_token + ROWS, p.tokens);
+  let head = index % p.heads;
+  let kv_head = head * p.kv_heads / p.heads;
+  let subgroup = lane / SUBGROUP;
+  let member = lane % SUBGROUP;
+  // Two lanes weigh the keys of a row: four of eight each, by turns.
+  let row = lane / 2u;
+  let side = lane % 2u;
+  let token = first_token + row;
+
+  for (var r = 0u; r < UNIT; r++) {
+    let at = subgroup * UNIT + r;
+    var four = vec4f();
+    if (member < KEY && first_token + at < p.tokens) { four = q[((first_token + at) * p.heads + head) * KEY + member]; }
+    let scale = put(at, member, KEY, four, 0.0);
+    if (member == 0u) { query_scale[at] = scale; }
+  }
+  workgroupBarrier();
+  var queries = array<subgroup_matrix_left<f16, UNIT, UNIT>, KEY_UNITS>();
+  for (var d = 0u; d < KEY_UNITS; d++) {
+    queries[d] = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT, UNIT>, row_major>(&stage, subgroup * UNIT * STRIDE + d * UNIT / 4u, STRIDE * STRIDE_UNIT);
+  }
+  let my_scale = query_scale[row] * p.scale;
+  var sums = array<subgroup_matrix_result<f32, UNIT, UNIT>, VALUE_UNITS>();
+  var largest = LOWEST;
+  var total = 0.0;
+
+  for (var run = first_token; run < end_token;) {
+    // The tokens of one sequence that follow each other, and what they see together.
+    let slot = slots[run];
+    var low = 0xffffffffu;
+    var high = 0u;
+    var next = run;
+    while (next < end_token && slots[next] == slot) {
+      low = min(low, first_visible(u32(positions[next])));
+      high = max(high, u32(positions[next]) + 1u);
+      next++;
+    }
+    if (slot < 0) { run = next; continue; }
+    // What this lane's token sees: [from_position, to_position).
+    var from_position = 1u;
+    var to_position = 0u;
+    if (token >= run && token < next) {
+      from_position = first_visible(u32(positions[token]));
+      to_position = u32(positions[token]) + 1u;
+    }
+    for (var logical = low / PAGE; logical * PAGE < high; logical++) {
+      let page = page_of(u32(slot), logical);
+      if (page < 0) {
+        // Tokens far apart may leave pages between them that none sees.
+        var needed = false;
+        for (var each = run; each < next; each++) {
+          let position = u32(positions[each]);
+          needed = needed || (position >= logical * PAGE && first_visible(position) < (logical + 1u) * PAGE);
+        }
+        if (!needed) { continue; }
+        if (lane == 0u) { raise(p.fault, i32(max(low, logical * PAGE))); }
+        return;
+      }
+      let page_row = (u32(page) * p.kv_heads + kv_head) * PAGE;
+      workgroupBarrier();
+      for (var first = 0u; first < PAGE; first += GROUP / SUBGROUP) {
+        let r = first + subgroup;
+        let position = logical * PAGE + r;
+        var four = vec4f();
+        if (member < KEY && position >= low && position < high) { four = key4((page_row + r) * KEY + member); }
+        let scale = put(r, member, KEY, four, 0.0);
+        if (member == 0u) { key_scale[r] = scale; }
+      }
+      workgroupBarrier();
+      for (var j = 0u; j < BATCH; j++) {
+        var products = subgroup_matrix_result<f32, UNIT, UNIT>();
+        for (var d = 0u; d < KEY_UNITS; d++) {
+          let keys = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT, UNIT>, col_major>(&stage, j * UNIT * STRIDE + d * UNIT / 4u, STRIDE * STRIDE_UNIT);
+          products = subgroupMatrixMultiplyAccumulate(queries[d], keys, products);
+        }
+        subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + j * UNIT, products, SCORE_STRIDE);
+      }
+      if (lane == 0u) { atomicStore(&raised, 0u); }
+      workgroupBarrier();
+      // Rows that none sees may hold anything, and nothing times infinity is no number: zeros.
+      for (var first = 0u; first < PAGE; first += GROUP / SUBGROUP) {
+        let r = first + subgroup;
+        let position = logical * PAGE + r;
+        var four = vec4f();
+        if (member < VALUES && position >= low && position < high) { four = value4((page_row + r) * (p.value_width / 4u) + member); }
+        let scale = put(r, member, VALUES, four, 1.0);
+        if (member == 0u) { value_scale[r] = scale; }
+      }
+      var most = LOWEST;
+      for (var i = 0u; i < PAGE / 8u; i++) {
+        for (var c = 0u; c < 4u; c++) {
+          let key = 8u * i + 4u * side + c;
+          let position = logical * PAGE + key;
+          if (position >= from_position && position < to_position) { most = max(most, scores[row * SCORE_STRIDE + key] * my_scale * key_scale[key]); }
+        }
+      }
+      most = max(most, subgroupShuffleXor(most, 1u));
+      var keep = 1.0;
+      if (most > largest + SLACK) {
+        keep = exp(largest - most);
+        largest = most;
+        atomicStore(&raised, 1u);
+      }
+      total *= keep;
+      let raise_sums = workgroupUniformLoad(&raised);
+      for (var i = 0u; i < PAGE / 8u; i++) {
+        var four = vec4f();
+        for (var c = 0u; c < 4u; c++) {
+          let key = 8u * i + 4u * side + c;
+          let position = logical * PAGE + key;
+          if (position >= from_position && position < to_position) {
+            let weight = exp(scores[row * SCORE_STRIDE + key] * my_scale * key_scale[key] - largest);
+            total += weight;
+            four[c] = weight * value_scale[key];
+          }
+        }
+        weights[row * WEIGHT_STRIDE + 2u * i + side] = bitcast<vec2u>(vec4<f16>(four));
+      }
+      workgroupBarrier();
+      if (raise_sums != 0u) {
+        for (var first = 0u; first < VALUE_UNITS; first += BATCH) {
+          for (var i = first; i < min(first + BATCH, VALUE_UNITS); i++) {
+            subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + (i - first) * UNIT, sums[i], SCORE_STRIDE);
+          }
+          workgroupBarrier();
+          for (var i = side; i < PAGE; i += 2u) { scores[row * SCORE_STRIDE + i] *= keep; }
+          workgroupBarrier();
+          for (var i = first; i < min(first + BATCH, VALUE_UNITS); i++) {
+            sums[i] = subgroupMatrixLoad<subgroup_matrix_result<f32, UNIT, UNIT>, row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + (i - first) * UNIT, SCORE_STRIDE);
+          }
+          workgroupBarrier();
+        }
+      }
+      for (var j = 0u; j < BATCH; j++) {
+        let left = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT, UNIT>, row_major>(&weights, subgroup * UNIT * WEIGHT_STRIDE + j * UNIT / 4u, WEIGHT_STRIDE * STRIDE_UNIT);
+        for (var i = 0u; i < VALUE_UNITS; i++) {
+          let values = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT, UNIT>, row_major>(&stage, j * UNIT * STRIDE + i * UNIT / 4u, STRIDE * STRIDE_UNIT);
+          sums[i] = subgroupMatrixMultiplyAccumulate(left, values, sums[i]);
+        }
+      }
+    }
+    run = next;
+  }
+  total += subgroupShuffleXor(total, 1u);
+  for (var first = 0u; first < VALUE_UNITS; first += BATCH) {
+    workgroupBarrier();
+    for (var i = first; i < min(first + BATCH, VALUE_UNITS); i++) {
+      subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + (i - first) * UNIT, sums[i], SCORE_STRIDE);
+    }
+    workgroupBarrier();
+    for (var i = side; i < PAGE / 4u; i += 2u) {
+      let column = first * UNIT / 4u + i;
+      let at = row * SCORE_STRIDE + 4u * i;
+      // A token of no sequence gets zeros.
+      if (token < p.tokens && column < VALUES) {
+        out[(token * p.heads + head) * VALUES + column] = select(vec4f(), vec4f(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]) / total, total > 0.0);
+      }
+    }
+  }
+}

@@ -1,27 +1,27 @@
 // Where a decode step on the GPU spends its time, against what reading the weights alone would take.
 // Made-up weights of a Qwen3 shape; run it on a built package.
 //
-//   node bench/webgpu-step.mjs [--shape 0.6b|8b|30b-a3b] [--format f16] [--layers n] [--tokens 64] [--prompt 512] [--sequences 1] [--profile] [--profile-prefill] [--dist ../dist]
+//   node bench/webgpu-step.mjs [--shape 0.6b|8b|30b-a3b] [--format f16] [--layers n] [--tokens 64] [--prompt 512] [--sequences 1] [--kv f32]
+//     [--contexts 512,8192,32768] [--profile] [--profile-prefill] [--dist ../dist]
 
 import { parseArgs } from 'node:util';
-import { create, globals } from 'webgpu';
+import { openDevice } from './webgpu-device.mjs';
 
 const { values: options } = parseArgs({
   options: {
     shape: { type: 'string', default: '0.6b' }, format: { type: 'string', default: 'f16' }, layers: { type: 'string' }, tokens: { type: 'string', default: '64' },
-    prompt: { type: 'string', default: '512' }, sequences: { type: 'string', default: '1' }, profile: { type: 'boolean', default: false }, 'profile-prefill': { type: 'boolean', default: false }, dist: { type: 'string', default: '../dist' },
+    prompt: { type: 'string', default: '512' }, sequences: { type: 'string', default: '1' }, kv: { type: 'string', default: 'f32' }, contexts: { type: 'string' }, runs: { type: 'string', default: '3' }, profile: { type: 'boolean', default: false }, 'profile-prefill': { type: 'boolean', default: false },
+    dist: { type: 'string', default: '../dist' },
   },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
-const { WebGpuBackend } = await from('backends/webgpu/index.js');
-const { Gpu } = await from('backends/webgpu/gpu.js');
 const { syntheticEngine, syntheticSpec } = await from('engine/synthetic.js');
 const { buildModel } = await from('models/index.js');
 const { parameters } = await from('nn/index.js');
 const { benchmark } = await from('generate/benchmark.js');
 const { byteLength } = await from('tensor/index.js');
 
-const common = { model_type: 'qwen3', vocab_size: 151936, num_key_value_heads: 8, head_dim: 128, hidden_act: 'silu', max_position_embeddings: 4096, rms_norm_eps: 1e-6, rope_theta: 1e6 };
+const common = { model_type: 'qwen3', vocab_size: 151936, num_key_value_heads: 8, head_dim: 128, hidden_act: 'silu', max_position_embeddings: 40960, rms_norm_eps: 1e-6, rope_theta: 1e6 };
 const SHAPES = {
   '0.6b': { ...common, hidden_size: 1024, intermediate_size: 3072, num_hidden_layers: 28, num_attention_heads: 16, tie_word_embeddings: true },
   '8b': { ...common, hidden_size: 4096, intermediate_size: 12288, num_hidden_layers: 36, num_attention_heads: 32 },
@@ -32,57 +32,11 @@ const SHAPES = {
 };
 const config = { ...SHAPES[options.shape], ...(options.layers && { num_hidden_layers: Number(options.layers) }) };
 
-Object.assign(globalThis, globals);
-const { GPUBufferUsage, GPUMapMode } = globals;
-/** Dawn rounds timestamps to 0.1 ms unless told not to. */
-const instance = create(['disable-dawn-features=timestamp_quantization', 'enable-dawn-features=allow_unsafe_apis']);
-const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
-const wanted = Gpu.describe(adapter);
-const timed = adapter.features.has('timestamp-query');
-const device = await adapter.requestDevice({ ...wanted, requiredFeatures: [...(wanted.requiredFeatures ?? []), ...(timed ? ['timestamp-query'] : [])] });
-const backend = new WebGpuBackend(await Gpu.on(adapter, device));
+const { adapter, backend, device, timed, timePasses, bandwidth } = await openDevice(from);
+const { GPUBufferUsage, GPUMapMode } = globalThis;
 console.log(`${adapter.info.description || adapter.info.device}, features in use: ${[...device.features].join(' ')}`);
 
-/** Runs passes between timestamps; resolves with the milliseconds of each. */
-async function timePasses(passes) {
-  const queries = device.createQuerySet({ type: 'timestamp', count: 2 * passes.length });
-  const size = 16 * passes.length;
-  const resolved = device.createBuffer({ size, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
-  const staging = device.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
-  const encoder = device.createCommandEncoder();
-  passes.forEach((encode, i) => {
-    const pass = encoder.beginComputePass({ timestampWrites: { querySet: queries, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } });
-    encode(pass);
-    pass.end();
-  });
-  encoder.resolveQuerySet(queries, 0, 2 * passes.length, resolved, 0);
-  encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
-  device.queue.submit([encoder.finish()]);
-  await staging.mapAsync(GPUMapMode.READ);
-  const stamps = new BigUint64Array(staging.getMappedRange().slice(0));
-  for (const buffer of [resolved, staging]) buffer.destroy();
-  queries.destroy();
-  return passes.map((_, i) => Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6);
-}
-
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
-
-/** Bytes per second of a kernel that reads 1 GiB. */
-async function bandwidth() {
-  const bytes = Math.min(2 ** 30, device.limits.maxStorageBufferBindingSize - 12);
-  const module = device.createShaderModule({ code: `@group(0) @binding(0) var<storage, read> w: array<vec4u>; @group(0) @binding(1) var<storage, read_write> o: array<u32>;
-    @compute @workgroup_size(256) fn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) n: vec3u) {
-      let T = n.x * 256u; let N = arrayLength(&w); var s = vec4u();
-      for (var i = g.x; i < N; i += T * 4u) { s ^= w[i] ^ w[min(i + T, N - 1u)] ^ w[min(i + 2u * T, N - 1u)] ^ w[min(i + 3u * T, N - 1u)]; }
-      if ((s.x ^ s.y ^ s.z ^ s.w) == 12345u) { o[0] = s.x; } }` });
-  const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module } });
-  const buffers = [bytes - (bytes % 16), 256].map((size) => device.createBuffer({ size, usage: GPUBufferUsage.STORAGE }));
-  const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })) });
-  const read = (pass) => { pass.setPipeline(pipeline); pass.setBindGroup(0, group); pass.dispatchWorkgroups(2112); };
-  const times = await timePasses(Array.from({ length: 8 }, () => read));
-  for (const buffer of buffers) buffer.destroy();
-  return buffers[0].size / (Math.min(...times) / 1000);
-}
 
 /** Each dispatch of the recorded step in a pass of its own, in order, so that caches are as in a step. */
 async function profile(plan) {
@@ -181,13 +135,13 @@ const stepBytes = parameters(decoder).reduce((sum, parameter) => {
 }, 0) - (embedding ? byteLength({ shape: [config.vocab_size, config.hidden_size], dtype: options.format }) : 0);
 
 const read = timed ? await bandwidth() : NaN;
-const engine = await syntheticEngine(config, backend, options.format);
+const engine = await syntheticEngine(config, backend, options.format, { kv: options.kv });
 const sequences = Number(options.sequences);
 const run = (tokens = Number(options.tokens)) => benchmark(engine.runner, { prompt: Number(options.prompt), generate: tokens, sequences });
 await run(4);
 const times = {};
 const results = [];
-for (let i = 0; i < 3; i++) results.push(await run());
+for (let i = 0; i < Number(options.runs); i++) results.push(await run());
 const decode = Math.max(...results.map((r) => r.decode));
 const limit = read / stepBytes;
 console.log(`Qwen3-${options.shape} ${options.format}, ${sequences} sequence(s): decode ${results.map((r) => r.decode.toFixed(1)).join(', ')} tok/s, prefill of ${options.prompt}: ${results.map((r) => r.prefill.toFixed(0)).join(', ')} tok/s; `
@@ -203,5 +157,24 @@ if (options.profile) {
   console.log(`  the calling thread, prefill included, per step of ${steps}: ${Object.entries(times).map(([name, ms]) => `${name} ${(ms / steps).toFixed(3)} ms`).join(', ')}`);
   if (timed) for (const { plan } of engine.runner.samplingPlans.values()) await profile(plan);
 }
+/** Tokens per second behind `length` tokens whose keys and values are zeros: the work is that of any others. */
+async function behind(length) {
+  const { runner } = engine;
+  const sequence = runner.sequence();
+  runner.kv.groups.forEach((group, i) => group.extend(sequence.lists[i], 0, length));
+  sequence.tokens.push(...Array(length).fill(1));
+  sequence.cached = length;
+  const draw = async (limit) => {
+    const draws = runner.draw([{ sequence, token: 1, limit }]);
+    while (await draws.next());
+  };
+  await draw(4);
+  const start = performance.now();
+  await draw(32);
+  const rate = 32_000 / (performance.now() - start);
+  sequence.dispose();
+  return rate;
+}
+for (const length of options.contexts?.split(',').map(Number) ?? []) console.log(`  decode behind ${length} tokens: ${(await behind(length)).toFixed(1)} tok/s`);
 engine.dispose();
 process.exit(0);

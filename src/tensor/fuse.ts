@@ -1,7 +1,8 @@
 // Peephole fusion of recorded calls: a table of rules, each joining a producer with the one call
-// that consumes its result. Plain data in, plain data out; the unfused list stays the definition.
+// that consumes its result, then a table of groups: calls of one op side by side. Plain data in, plain data out; the unfused list stays the definition.
 
-import type { BufferId, Call } from './backend.js';
+import type { BufferId, Call, Operand } from './backend.js';
+import { getOp } from './op.js';
 
 interface Rule {
   readonly producer: string;
@@ -35,10 +36,43 @@ export const RULES: readonly Rule[] = [
       : undefined,
   },
   {
+    producer: 'linear', consumer: 'linear_silu_mul', input: 2, keepsResult: false,
+    fuse: (up, gate) => up.inputs.length === 2 && up.inputs[0].buffer === gate.inputs[0].buffer && specOf(up.inputs[1]) === specOf(gate.inputs[1])
+      ? { op: 'linear_gated', inputs: [...gate.inputs.slice(0, 2), up.inputs[1]], outputs: gate.outputs, attrs: {}, path: gate.path }
+      : undefined,
+  },
+  {
     producer: 'rms_norm', consumer: 'rope', input: 0, keepsResult: false,
     fuse: (norm, rope) => norm.inputs.length === 2 && norm.inputs[0].spec.shape.at(-1) === rope.inputs[0].spec.shape[2]
       ? { op: 'rms_norm_rope', inputs: [{ ...norm.inputs[0], spec: rope.inputs[0].spec }, norm.inputs[1], ...rope.inputs.slice(1)], outputs: rope.outputs, attrs: { ...norm.attrs, ...rope.attrs }, path: norm.path }
       : undefined,
+  },
+];
+
+/** Calls of one op that need nothing of each other and become one: the later ones move up to the first. */
+interface GroupRule {
+  readonly op: string;
+  readonly count: number;
+  /** What the calls of a group must have in common. */
+  key(call: Call): string;
+  fuse(calls: readonly Call[]): Call;
+}
+
+const named = (call: Call, ...inputs: number[]): string => inputs.map((i) => `${call.inputs[i].buffer} ${call.inputs[i].spec.shape.join()}`).join(' ');
+const specOf = ({ spec }: Operand): string => `${spec.dtype} ${spec.shape.join()}`;
+
+export const GROUP_RULES: readonly GroupRule[] = [
+  {
+    op: 'linear', count: 3, key: (call) => `${named(call, 0)} ${call.inputs.length} ${call.inputs[1].spec.dtype}`,
+    fuse: (calls) => ({ op: 'linear_group', inputs: [calls[0].inputs[0], ...calls.map((c) => c.inputs[1])], outputs: calls.map((c) => c.outputs[0]), attrs: {}, path: calls[0].path }),
+  },
+  {
+    op: 'rms_norm_rope', count: 2, key: (call) => `${named(call, 2, 3)} ${JSON.stringify(call.attrs)} ${call.inputs[0].spec.shape[2]}`,
+    fuse: ([a, b]) => ({ op: 'rms_norm_rope_pair', inputs: [a.inputs[0], b.inputs[0], a.inputs[1], b.inputs[1], ...a.inputs.slice(2)], outputs: [...a.outputs, ...b.outputs], attrs: a.attrs, path: a.path }),
+  },
+  {
+    op: 'kv_append', count: 2, key: (call) => `${named(call, 2, 3, 4)} ${specOf(call.inputs[0])} ${specOf(call.inputs[1])}`,
+    fuse: ([k, v]) => ({ op: 'kv_append_pair', inputs: [k.inputs[0], v.inputs[0], k.inputs[1], v.inputs[1], ...k.inputs.slice(2)], outputs: [], attrs: {}, path: k.path }),
   },
 ];
 
@@ -47,7 +81,7 @@ export const RULES: readonly Rule[] = [
  * consumer stood if the result has one reader, else where the producer stood (only safe when the
  * consumer's other inputs exist by then, which is checked). `keep` may be read from outside.
  */
-export function fuse(calls: readonly Call[], keep: readonly BufferId[], supports: (call: Call) => boolean, rules: readonly Rule[] = RULES): Call[] {
+export function fuse(calls: readonly Call[], keep: readonly BufferId[], supports: (call: Call) => boolean, rules: readonly Rule[] = RULES, groupRules: readonly GroupRule[] = GROUP_RULES): Call[] {
   const list: (Call | undefined)[] = [...calls];
   const kept = new Set(keep);
   for (const rule of rules) {
@@ -68,7 +102,35 @@ export function fuse(calls: readonly Call[], keep: readonly BufferId[], supports
       list[position] = fused;
     }
   }
+  for (const rule of groupRules) group(list, rule, supports);
   return list.filter((call) => call !== undefined);
+}
+
+function group(list: (Call | undefined)[], rule: GroupRule, supports: (call: Call) => boolean): void {
+  for (let at = 0; at < list.length; at++) {
+    const first = list[at];
+    if (first?.op !== rule.op) continue;
+    const places = [at];
+    for (let next = at + 1; next < list.length && places.length < rule.count; next++) {
+      const call = list[next];
+      if (call?.op === rule.op && rule.key(call) === rule.key(first) && canMoveUp(list, at, next)) places.push(next);
+    }
+    if (places.length < rule.count) continue;
+    const fused = rule.fuse(places.map((place) => list[place]!));
+    if (!supports(fused)) continue;
+    for (const place of places) list[place] = undefined;
+    list[at] = fused;
+  }
+}
+
+/** Whether the call at `from` could as well stand at `to`: nothing from there on writes what it touches, or touches what it writes. */
+function canMoveUp(list: readonly (Call | undefined)[], to: number, from: number): boolean {
+  const moved = list[from]!;
+  // Of effects like the moved one it is known what they write: their first input. Others may write any.
+  const writtenBy = (call: Call) => [...call.outputs, ...(getOp(call.op).effect ? (call.op === moved.op ? call.inputs.slice(0, 1) : call.inputs) : [])].map((o) => o.buffer);
+  const buffers = (call: Call) => [...call.inputs, ...call.outputs].map((o) => o.buffer);
+  const [written, touched] = [new Set(writtenBy(moved)), new Set(buffers(moved))];
+  return list.slice(to, from).every((call) => !call || !(writtenBy(call).some((buffer) => touched.has(buffer)) || buffers(call).some((buffer) => written.has(buffer))));
 }
 
 function lastWriter(list: readonly (Call | undefined)[], buffer: BufferId, before: number): number {

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { ReferenceBackend } from '../../src/backends/reference/index.js';
-import { add, apply, Device, fromArray, fuse, getOp, linear, mul, rmsNorm, rope, scope, silu } from '../../src/tensor/index.js';
+import { add, apply, Device, fromArray, fuse, getOp, kvAppend, linear, mul, pagedAttention, rmsNorm, rope, scope, silu } from '../../src/tensor/index.js';
 import type { Attrs, Call, Tensor } from '../../src/tensor/index.js';
 import { loadReference, noise, relativeError } from '../support.js';
 
@@ -14,6 +14,9 @@ describe('fused ops', () => {
     ['add_rms_norm', [t(1, 3, 8), t(2, 3, 8), t(3, 8)], { eps: 1e-6, offset: 0 }],
     ['add_rms_norm', [t(1, 2, 33), t(2, 2, 33), t(3, 33)], { eps: 1e-5, offset: 1 }],
     ['silu_mul', [t(4, 3, 9), t(5, 3, 9)], {}],
+    ['linear_group', [t(4, 3, 6), t(5, 9, 6), t(6, 4, 6), t(7, 5, 6)], {}],
+    ['linear_gated', [t(4, 3, 6), t(5, 9, 6), t(6, 9, 6)], {}],
+    ['rms_norm_rope_pair', [t(4, 2, 3, 8), t(5, 2, 1, 8), t(6, 8), t(7, 8), fromArray(on, [2], Int32Array.of(5, 70)).retain(), t(8, 4)], { eps: 1e-6, offset: 1, layout: 'half', amplitude: 1.2 }],
     ['linear_silu_mul', [t(4, 3, 6), t(5, 9, 6), t(6, 3, 9)], {}],
     ...['half', 'interleaved'].map((layout): [string, Tensor[], Attrs] =>
       ['rms_norm_rope', [t(4, 3, 2, 10), t(5, 10), fromArray(on, [3], Int32Array.of(0, 5, 70)).retain(), t(6, 4)], { eps: 1e-6, offset: 1, layout, amplitude: 1.2 }]),
@@ -50,6 +53,28 @@ describe('fuse', () => {
     expect(fuse(gated.calls, [gated.keep.storage.id], all).map((c) => c.op)).toEqual(['linear_silu_mul']);
     const rotated = captured(() => rope(rmsNorm(heads, scale, { eps: 1e-6, offset: 0 }), positions, frequencies, { layout: 'half', amplitude: 1 }));
     expect(fuse(rotated.calls, [rotated.keep.storage.id], all).map((c) => c.op)).toEqual(['rms_norm_rope']);
+  });
+  it('joins both products of a gated feed-forward', () => {
+    const [x, w, v] = [t(1, 2, 4), t(2, 6, 4), t(3, 6, 4)];
+    const { calls, keep } = captured(() => mul(silu(linear(x, w)), linear(x, v)));
+    expect(fuse(calls, [keep.storage.id], all).map((c) => c.op)).toEqual(['linear_gated']);
+  });
+  it('puts three products of the same numbers side by side, and no fewer', () => {
+    const [x, other, w] = [t(1, 2, 4), t(2, 2, 4), t(3, 6, 4)];
+    const { calls, keep } = captured(() => { const a = linear(x, w); const b = silu(linear(x, w)); return add(add(a, b), linear(x, w)); });
+    expect(fuse(calls, [keep.storage.id], all).map((c) => c.op)).toEqual(['linear_group', 'silu', 'add', 'add']);
+    const two = captured(() => add(add(linear(x, w), linear(x, w)), linear(other, w)));
+    expect(fuse(two.calls, [two.keep.storage.id], all).map((c) => c.op)).toEqual(['linear', 'linear', 'add', 'linear', 'add']);
+  });
+  it('moves no append over a call that reads its store', () => {
+    const ints = (...values: number[]) => fromArray(on, [values.length], Int32Array.from(values)).retain();
+    const store = () => t(1, 1, 1, 64, 4);
+    const [k, v, rows, positions, slots, table] = [store(), store(), t(2, 1, 1, 4), ints(0), ints(0), fromArray(on, [1, 1], Int32Array.of(0)).retain()];
+    const place = [positions, slots, table] as const;
+    const beside = captured(() => { kvAppend(k, rows, ...place); const s = silu(rows); kvAppend(v, rows, ...place); return s; });
+    expect(fuse(beside.calls, [beside.keep.storage.id], all).map((c) => c.op)).toEqual(['kv_append_pair', 'silu']);
+    const read = captured(() => { kvAppend(k, rows, ...place); const a = pagedAttention(rows, k, v, ...place, { scale: 1, valueDim: 4 }); kvAppend(v, rows, ...place); return a; });
+    expect(fuse(read.calls, [read.keep.storage.id], all).map((c) => c.op)).toEqual(['kv_append', 'paged_attention', 'kv_append']);
   });
   it('leaves alone what has another reader, another shape, or no kernel', () => {
     const [g, u, row] = [t(1, 2, 4), t(2, 2, 4), t(3, 4)];

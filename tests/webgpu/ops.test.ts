@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createBackend } from '../../src/backends/webgpu/index.js';
 import type { WebGpuBackend } from '../../src/backends/webgpu/index.js';
 import { kernelNames } from '../../src/backends/webgpu/kernels/index.js';
+import { BLOCKS } from '../../src/tensor/blocks.js';
 import { getOp } from '../../src/tensor/index.js';
 import type { Attrs, Spec } from '../../src/tensor/index.js';
 import { opCases } from '../ops/cases.js';
@@ -39,27 +40,38 @@ const headNorms: Case[] = ['half', 'interleaved'].map((layout) => ({
   attrs: { layout, amplitude: 1.2, eps: 1e-6, offset: 1 }, note: layout,
 }));
 
+const headPairs: Case[] = ['half', 'interleaved'].map((layout) => ({
+  op: 'rms_norm_rope_pair', inputs: [floats([5, 3, 140]), floats([5, 2, 140], 7), floats([140], 2), floats([140], 8), integers([5], [0, 1, 17, 4095, 131_071]), { ...floats([66], 3), values: Float32Array.from({ length: 66 }, (_, i) => 0.9 ** i) }],
+  attrs: { layout, amplitude: 1.2, eps: 1e-6, offset: 1 }, note: layout,
+}));
+
 const rows: Case[] = [
   { op: 'rms_norm', inputs: [floats([3, 2, 700])], attrs: { eps: 1e-6, offset: 0 }, note: 'a wide workgroup' },
-  { op: 'add_rms_norm', inputs: [floats([5, 70]), floats([5, 70], 2), floats([70], 3)], attrs: { eps: 1e-5, offset: 0 } },
+  ...[70, 60, 700, 8200].map((columns): Case => ({ op: 'add_rms_norm', inputs: [floats([3, columns]), floats([3, columns], 2), floats([columns], 3)], attrs: { eps: 1e-5, offset: 0.5 }, note: `${columns} columns` })),
   { op: 'layer_norm', inputs: [floats([5, 300]), floats([300], 2), floats([300], 3)], attrs: { eps: 1e-5 }, note: 'a wide workgroup' },
   { op: 'softmax', inputs: [floats([4, 600], 1, 60)], note: 'a wide workgroup' },
   { op: 'top_k', inputs: [floats([5, 130])], attrs: { k: 7 }, note: 'more choices than lanes' },
   { op: 'top_k', inputs: [floats([5, 64])], attrs: { k: 6, groups: 8, groupsPicked: 3, groupScore: 'sum2' }, note: 'groups' },
 ];
 
-/** The formats of a matrix; q8_0 needs whole blocks. */
+/** The formats of a matrix; block formats need whole blocks. */
 function formats(shape: readonly number[]): Spec[] {
   const any: Spec[] = [{ shape, dtype: 'f32' }, { shape, dtype: 'f16' }, { shape, dtype: 'bf16' }, { shape, dtype: 'f8_e4m3' }, { shape, dtype: 'f8_e4m3', scaleBlock: [16, 24] }];
-  return shape.at(-1)! % 32 === 0 ? [...any, { shape, dtype: 'q8_0' }] : any;
+  const columns = shape.at(-1)!;
+  const blocks = Object.entries(BLOCKS).filter(([, { values }]) => columns % values === 0).map(([dtype]): Spec => ({ shape, dtype: dtype as keyof typeof BLOCKS }));
+  return [...any, ...blocks];
 }
 const named = (spec: Spec): string => `${spec.dtype}${spec.scaleBlock ? ' scaled' : ''} [${spec.shape.join(', ')}]`;
 
-const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37], [9, 512]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
   { op: 'linear', inputs: [floats([1, shape[1]]), stored(spec, 2)], note: `1 token, ${named(spec)}` },
   { op: 'linear', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `3 tokens and a bias, ${named(spec)}` },
   { op: 'linear', inputs: [floats([2, 21, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `42 tokens and a bias, ${named(spec)}` },
   { op: 'linear_silu_mul', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([3, shape[0]], 5)], note: named(spec) },
+  ...(spec.scaleBlock ? [] : [1, 3].flatMap((tokens): Case[] => [
+    { op: 'linear_group', inputs: [floats([tokens, shape[1]]), stored(spec, 2), stored({ ...spec, shape: [3, shape[1]] }, 3), stored({ ...spec, shape: [70, shape[1]] }, 4)], note: `${tokens} tokens, ${named(spec)}` },
+    { op: 'linear_gated', inputs: [floats([tokens, shape[1]]), stored(spec, 2), stored(spec, 3)], note: `${tokens} tokens, ${named(spec)}` },
+  ])),
   { op: 'take_rows', inputs: [stored(spec, 2), integers([4], [3, -1, 0, shape[0] - 1])], note: named(spec) },
 ]));
 
@@ -104,6 +116,20 @@ const attention = (heads: number, width: number, kvHeads: number, attrs: Attrs, 
 const half = (shape: readonly number[], seed = 1) => stored({ shape, dtype: 'f16' }, seed);
 /** What f16 rounds: ties to even, subnormals, the largest. */
 const ROUNDED = Float32Array.from({ length: 30 }, (_, i) => [1 + 2 ** -11, 1 + 3 * 2 ** -11, -65504, 65519, 2 ** -14 - 2 ** -26, -(2 ** -24), 2 ** -25, 1.5 * 2 ** -24][i] ?? Math.sin(i) * 3);
+/** A token of each of three sequences, the last one padding: 600, 1 and 65 positions. */
+const decoding = (heads: number, kvHeads: number, width: number, attrs: Attrs, note: string, pages: typeof half | typeof floats = floats): Case => ({
+  op: 'paged_attention', attrs: { scale: width ** -0.5, valueDim: width, ...attrs }, note: `decoding, ${note}`,
+  inputs: [floats([4, heads, width], 1, 3), pages([14, kvHeads, 64, width], 2), pages([14, kvHeads, 64, width], 3), integers([4], [599, 0, 64, 5]), integers([4], [0, 1, 2, -1]),
+    integers([4, 10], [3, 1, 2, 0, 11, 5, 9, 7, 4, 6, 12, ...Array<number>(9).fill(-1), 8, 13, ...Array<number>(8).fill(-1), ...Array<number>(10).fill(-1)])],
+});
+const decodingMany = (padding: number): Case => {
+  const tokens = 160;
+  return {
+    op: 'paged_attention', attrs: { scale: 0.3, valueDim: 8 },
+    inputs: [floats([tokens, 4, 8], 1, 3), floats([tokens, 2, 64, 8], 2), floats([tokens, 2, 64, 8], 3), integers([tokens], Array.from({ length: tokens }, (_, i) => (i * 7) % 64)),
+      integers([tokens], Array.from({ length: tokens }, (_, i) => (i < tokens - padding ? i : -1))), integers([tokens, 1], Array.from({ length: tokens }, (_, i) => tokens - 1 - i))],
+  };
+};
 const cache: Case[] = [
   attention(4, 8, 2, {}, 'grouped heads'),
   attention(3, 70, 1, {}, 'more columns than lanes'),
@@ -115,8 +141,20 @@ const cache: Case[] = [
     op: 'paged_attention', note: `more positions than lanes${'window' in mask ? ', window' : ''}`, attrs: { scale: 0.3, valueDim: 8, ...mask },
     inputs: [floats([2, 4, 8], 1, 3), floats([12, 2, 64, 8], 2), floats([12, 2, 64, 8], 3), integers([2], [599, 300]), integers([2], [0, 0]), integers([1, 10], [3, 1, 2, 0, 11, 5, 9, 7, 4, 6])],
   })),
+  decoding(8, 2, 16, {}, 'grouped heads'),
+  decoding(6, 2, 8, { window: 20 }, 'window'),
+  decoding(32, 2, 8, { chunk: 48 }, 'more query heads of a key head than share a workgroup'),
+  decoding(40, 20, 16, {}, 'few splits'),
+  decoding(10, 2, 8, {}, 'heads that do not divide into fours'),
+  decoding(4, 1, 72, { valueDim: 64 }, 'values within wider rows'),
+  decoding(4, 4, 16, {}, 'f16 pages', half),
+  ...[40, 0].map((padding): Case => ({ ...decodingMany(padding), note: `more tokens than workgroups for splits, ${padding} of padding` })),
   { op: 'kv_append', inputs: [floats([6, 2, 64, 3]), floats([5, 2, 3], 2), ...tokens, table], readInput: 0 },
   { op: 'kv_append', inputs: [half([6, 3, 64, 2]), { ...floats([5, 3, 2]), values: ROUNDED }, ...tokens, table], readInput: 0, tolerance: 1e-30, note: 'f16 pages' },
+  ...[0, 1].flatMap((readInput): Case[] => [
+    { op: 'kv_append_pair', inputs: [floats([6, 2, 64, 3]), floats([6, 2, 64, 3], 5), floats([5, 2, 3], 2), floats([5, 2, 3], 3), ...tokens, table], readInput, note: `output ${readInput}` },
+    { op: 'kv_append_pair', inputs: [half([6, 3, 64, 2]), half([6, 3, 64, 2], 5), { ...floats([5, 3, 2]), values: ROUNDED }, floats([5, 3, 2], 3), ...tokens, table], readInput, tolerance: 1e-30, note: `f16 pages, output ${readInput}` },
+  ]),
   { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 2, 64, 9], 2), half([6, 2, 64, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },
 ];
 
@@ -153,7 +191,7 @@ const prefills: Case[] = [
   },
 ];
 
-const cases = [...shared, ...training, ...elementwise, ...rope, ...headNorms, ...rows, ...matrices, ...products, ...experts, ...grouped, ...heads, ...cache, ...prefills, ...sampling, ...noToken];
+const cases = [...shared, ...training, ...elementwise, ...rope, ...headNorms, ...headPairs, ...rows, ...matrices, ...products, ...experts, ...grouped, ...heads, ...cache, ...prefills, ...sampling, ...noToken];
 
 describe.skipIf(!gpuKind)(titled('ops'), () => {
   let backend: WebGpuBackend;

@@ -4,7 +4,8 @@
 import { existsSync } from 'node:fs';
 import { expect } from 'vitest';
 import { buildWgsl } from '../../scripts/build-wgsl.mjs';
-import { apply, byteLength, Device, elementCount, fromArray, fromBytes, scope, View } from '../../src/tensor/index.js';
+import { BLOCKS } from '../../src/tensor/blocks.js';
+import { apply, byteLength, Device, elementCount, f16Bits, fromArray, fromBytes, scope, View } from '../../src/tensor/index.js';
 import type { Attrs, Backend, Spec, Tensor } from '../../src/tensor/index.js';
 import { encodeFloat32 } from '../../src/checkpoint/encode.js';
 import { createBackend as createReference } from '../../src/backends/reference/index.js';
@@ -50,12 +51,18 @@ export function integers(shape: readonly number[], values: readonly number[]): I
   return { spec: { shape, dtype: 'i32' }, values: Int32Array.from(values) };
 }
 
-/** Noise in a storage format. FP8 bytes and scales are drawn directly: their encoder is not needed. */
+/** Noise in a storage format. FP8 bytes, blocks of four bits and their scales are drawn directly: their encoders are not needed. */
 export function stored(spec: Spec, seed = 1): { spec: Spec; bytes: Uint8Array } {
   const values = noise(elementCount(spec.shape), seed);
   switch (spec.dtype) {
     case 'f32': return { spec, bytes: bytesOf(values) };
     case 'f16': case 'q8_0': return { spec, bytes: encodeFloat32(spec.dtype, values) };
+    case 'q4_0': case 'q4_k': case 'q6_k': {
+      const { bytes: size, scales } = BLOCKS[spec.dtype];
+      const bytes = Uint8Array.from({ length: byteLength(spec) }, (_, i) => Math.floor((values[i % values.length] + 1) * 127 + i));
+      for (let at = 0; at < bytes.length; at += size) for (const scale of scales) new DataView(bytes.buffer).setUint16(at + scale, f16Bits(0.01 * (1.5 + values[at % values.length])), true);
+      return { spec, bytes };
+    }
     case 'bf16': return { spec, bytes: Uint8Array.from({ length: values.length * 2 }, (_, i) => bytesOf(values)[(i >> 1) * 4 + 2 + (i & 1)]) };
     case 'f8_e4m3': {
       const bytes = new Uint8Array(byteLength(spec));

@@ -55,9 +55,10 @@ export class Gpu {
   private readonly pipelines = new Map<string, Pipeline>();
   private readonly layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
 
-  private constructor(readonly device: GPUDevice, readonly adapterName: string) {
+  private constructor(readonly device: GPUDevice, readonly adapterName: string, { subgroupMinSize = 1, subgroupMaxSize }: GPUAdapterInfo) {
     const { maxStorageBufferBindingSize: bindingBytes, maxComputeWorkgroupStorageSize: workgroupBytes } = device.limits;
-    this.capabilities = { bindingBytes, workgroupBytes, subgroups: device.features.has('subgroups') };
+    const subgroups = device.features.has('subgroups');
+    this.capabilities = { bindingBytes, workgroupBytes, subgroups, subgroupLanes: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 1 };
     void device.lost.then(({ reason, message }) => {
       this.lost ??= new Error(`the GPU device was lost (${reason}${message ? `: ${message}` : ''}): dispose the model and load it again`);
     });
@@ -82,7 +83,7 @@ export class Gpu {
   /** A device that was opened as `describe` says. */
   static async on(adapter: GPUAdapter, device: GPUDevice): Promise<Gpu> {
     const { vendor, architecture, description } = adapter.info;
-    const gpu = new Gpu(device, description || [vendor, architecture].filter(Boolean).join(' ') || 'unknown GPU');
+    const gpu = new Gpu(device, description || [vendor, architecture].filter(Boolean).join(' ') || 'unknown GPU', adapter.info);
     if (['shader-f16', 'subgroups', MATRIX_FEATURE].every((name) => device.features.has(name))) {
       const matrix = await workingUnit(device, reportedUnits(adapter.info), gpu.capabilities);
       gpu.capabilities = { ...gpu.capabilities, ...(matrix && { matrix }) };
@@ -95,8 +96,8 @@ export class Gpu {
   }
 
   /** The pipeline for a dispatch, compiled on first use. */
-  pipeline({ source, parameters = {}, group, writes, reads }: Dispatch, faults: boolean): Pipeline {
-    const access = 'w'.repeat(writes.length) + 'r'.repeat(reads.length) + (faults ? 'f' : '');
+  pipeline({ source, parameters = {}, group, writes, reads, alsoWrites = [] }: Dispatch, faults: boolean): Pipeline {
+    const access = 'w'.repeat(writes.length) + 'r'.repeat(reads.length) + 'w'.repeat(alsoWrites.length) + (faults ? 'f' : '');
     const key = `${source} ${group} ${access} ${JSON.stringify(parameters)}`;
     let found = this.pipelines.get(key);
     if (!found) this.pipelines.set(key, found = this.compile(source, assemble(source, { GROUP: group, ...parameters }), access));

@@ -7,13 +7,14 @@ import type { Parameters } from './template.js';
 /** What a dispatch sees of a buffer: from `offset` bytes on, where a tensor is too large to be seen whole. */
 export interface Bound extends Operand { readonly offset?: number }
 
-/** One dispatch of a kernel file. Bindings: 0 the constants, then `writes`, then `reads`. */
+/** One dispatch of a kernel file. Bindings: 0 the constants, then `writes`, `reads` and `alsoWrites`. */
 export interface Dispatch {
   /** Name of the kernel file, without its ending. */
   readonly source: string;
   readonly parameters?: Parameters;
   readonly writes: readonly Bound[];
   readonly reads: readonly Bound[];
+  readonly alsoWrites?: readonly Bound[];
   /** The constants as 32-bit patterns, in the order of the kernel's Params (see `float`). */
   readonly constants: readonly number[];
   readonly groups: number;
@@ -29,6 +30,8 @@ export interface Capabilities {
   readonly workgroupBytes: number;
   /** Subgroup operations. */
   readonly subgroups: boolean;
+  /** Lanes of every subgroup; 1 where that is not certain, or there are no subgroup operations. */
+  readonly subgroupLanes: number;
   /** Matrix units, where they were found to compute what they should (see matrix_units.ts). */
   readonly matrix?: MatrixUnit;
 }

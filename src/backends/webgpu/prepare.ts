@@ -39,7 +39,7 @@ export function scratchBytes(dispatches: readonly Dispatch[]): number[] {
 
 export function prepare(dispatch: Dispatch, faulty: boolean, binder: Binder): { prepared: Prepared; memories: Memory[] } {
   const { gpu } = binder;
-  const operands = [...dispatch.writes, ...dispatch.reads];
+  const operands = [...dispatch.writes, ...dispatch.reads, ...(dispatch.alsoWrites ?? [])];
   const memories = operands.map((operand) => (isScratch(operand) ? binder.scratch(-1 - operand.buffer, byteLength(operand.spec)) : binder.memory(operand)));
   const pipeline = gpu.pipeline(dispatch, faulty);
   const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: binder.constants(dispatch.constants) }];

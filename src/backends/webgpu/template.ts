@@ -2,6 +2,8 @@
 //
 // Directives are WGSL comments, so a kernel file reads as WGSL:
 //   //#include weight_{WEIGHT}      another file, a parameter's value within its name; once per kernel
+//   //#copies row_products      another file COPIES times, every name that it defines with _0, _1, … behind it;
+//                               what it finds at binding 3 is at 3, 4, …
 //   //#if BIAS ... //#else ... //#endif    lines kept when the parameter is true (no nesting)
 // Every number and boolean parameter is also a WGSL constant of that name. WGSL wants what a kernel
 // enables before everything else, so such lines are moved to the front.
@@ -34,8 +36,18 @@ function resolve(name: string, parameters: Parameters, included: Set<string>): s
         const file = argument.replace(/\{(\w+)\}/g, (_, key: string) => String(parameters[key]));
         return keeping && !included.has(file) ? resolve(file, parameters, included) : [];
       }
+      case 'copies': return keeping ? Array.from({ length: Number(parameters.COPIES) }, (_, i) => copy(argument, parameters, i)).flat() : [];
       case undefined: return keeping ? [line] : [];
       default: throw new Error(`${name}.wgsl has an unknown directive '//#${directive}'`);
     }
   });
+}
+
+/** File `name` with all that it includes, under names of its own. */
+function copy(name: string, parameters: Parameters, index: number): string[] {
+  const lines = resolve(name, parameters, new Set());
+  const defined = lines.flatMap((line) => /^(?:@\w+\([^)]*\)\s*)*(?:fn|const|struct|alias|var(?:<[^>]*>)?)\s+(\w+)/.exec(line)?.[1] ?? []);
+  // Not what stands behind a dot: members keep their names.
+  const names = new RegExp(`(?<!\\.)\\b(?:${defined.join('|')})\\b`, 'g');
+  return lines.map((line) => line.replace(names, (found) => `${found}_${index}`).replace('@binding(3)', `@binding(${3 + index})`));
 }

@@ -14,7 +14,7 @@
 
 import { elementBytes, elementCount, f16Bits, quantiseQ8 } from '../dtype.js';
 import type { DType, Spec } from '../dtype.js';
-import { defineOp, shapeError } from '../op.js';
+import { defineOp, getOp, shapeError } from '../op.js';
 import type { Cost, CostContext } from '../op.js';
 import { apply } from '../tensor.js';
 import type { Tensor } from '../tensor.js';
@@ -221,6 +221,27 @@ defineOp({
   cost([store, rows]) {
     return { flops: 0, bytesRead: elementBytes(rows), bytesWritten: elementBytes({ shape: rows.shape, dtype: store.dtype }) };
   },
+});
+
+// kv_append_pair: the rows of keys and of values in one call (only plans contain it).
+defineOp({
+  name: 'kv_append_pair',
+  effect: true,
+  infer([k, v, kRows, vRows, ...step]) {
+    const append = getOp('kv_append');
+    return [...append.infer([k, kRows, ...step], {}), ...append.infer([v, vRows, ...step], {})];
+  },
+  reference([k, v, kRows, vRows, ...step]) {
+    const append = getOp('kv_append');
+    append.reference([k, kRows, ...step], [], {});
+    append.reference([v, vRows, ...step], [], {});
+  },
+  compose([k, v, kRows, vRows, positions, slots, table]) {
+    kvAppend(k, kRows, positions, slots, table);
+    kvAppend(v, vRows, positions, slots, table);
+    return [];
+  },
+  cost: ([k, v, kRows, vRows]) => ({ flops: 0, bytesRead: elementBytes(kRows) + elementBytes(vRows), bytesWritten: elementBytes({ shape: kRows.shape, dtype: k.dtype }) + elementBytes({ shape: vRows.shape, dtype: v.dtype }) }),
 });
 
 /** Bytes of a row as a page store keeps it. */

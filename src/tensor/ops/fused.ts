@@ -2,7 +2,8 @@
 // a test holds its own loops to that. No family calls them.
 
 import { elementCount } from '../dtype.js';
-import { defineOp } from '../op.js';
+import { defineOp, getOp } from '../op.js';
+import { View } from '../view.js';
 import { silu } from './activation.js';
 import { add } from './add.js';
 import { bytesOf, elementwiseCost } from './cost.js';
@@ -94,4 +95,46 @@ defineOp<RmsNormAttrs & RopeAttrs>({
   },
   compose: ([x, w, positions, frequencies], { eps, offset, ...rotation }) => [rope(rmsNorm(x, w, { eps, offset }), positions, frequencies, rotation)],
   cost: (inputs) => elementwiseCost(inputs, [inputs[0]], 6),
+});
+
+// linear_group: three products with the same x.
+defineOp({
+  name: 'linear_group',
+  infer: ([x, ...matrices]) => matrices.map((w) => ({ shape: [...x.shape.slice(0, -1), w.shape[0]], dtype: 'f32' as const })),
+  reference([x, ...matrices], outputs) {
+    matrices.forEach((w, i) => getOp('linear').reference([x, w], [outputs[i]], {}));
+  },
+  compose: ([x, ...matrices]) => matrices.map((w) => linear(x, w)),
+  cost: ([x, ...matrices]) => ({
+    flops: 2 * elementCount(x.shape) * matrices.reduce((sum, w) => sum + w.shape[0], 0), bytesRead: bytesOf([x, ...matrices]),
+    bytesWritten: (4 * elementCount(x.shape) * matrices.reduce((sum, w) => sum + w.shape[0], 0)) / (x.shape.at(-1) ?? 1),
+  }),
+});
+
+// linear_gated: silu(x Wg^T) * (x Wu^T).
+defineOp({
+  name: 'linear_gated',
+  infer: ([x, gate]) => [{ shape: [...x.shape.slice(0, -1), gate.shape[0]], dtype: 'f32' }],
+  reference([x, gate, up], [out]) {
+    const ups = new View(out.spec, new Uint8Array(out.bytes.byteLength));
+    getOp('linear').reference([x, up], [ups], {});
+    getOp('linear_silu_mul').reference([x, gate, ups], [out], {});
+  },
+  compose: ([x, gate, up]) => [mul(silu(linear(x, gate)), linear(x, up))],
+  cost: ([x, gate, up]) => ({
+    flops: 4 * elementCount(x.shape) * gate.shape[0], bytesRead: bytesOf([x, gate, up]), bytesWritten: (4 * elementCount(x.shape) * gate.shape[0]) / (x.shape.at(-1) ?? 1),
+  }),
+});
+
+// rms_norm_rope_pair: rms_norm_rope of two tensors of heads (queries and keys), each with its own norm.
+defineOp<RmsNormAttrs & RopeAttrs>({
+  name: 'rms_norm_rope_pair',
+  infer: ([a, b]) => [{ shape: a.shape, dtype: 'f32' }, { shape: b.shape, dtype: 'f32' }],
+  reference([a, b, aWeight, bWeight, ...place], [aOut, bOut], attrs) {
+    getOp('rms_norm_rope').reference([a, aWeight, ...place], [aOut], { ...attrs });
+    getOp('rms_norm_rope').reference([b, bWeight, ...place], [bOut], { ...attrs });
+  },
+  compose: ([a, b, aWeight, bWeight, positions, frequencies], { eps, offset, ...rotation }) =>
+    ([[a, aWeight], [b, bWeight]] as const).map(([x, w]) => rope(rmsNorm(x, w, { eps, offset }), positions, frequencies, rotation)),
+  cost: (inputs) => elementwiseCost(inputs, inputs.slice(0, 2), 6),
 });

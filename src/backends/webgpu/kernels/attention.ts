@@ -1,9 +1,9 @@
 // Kernels over the paged key/value cache.
 
 import { PAGE_TOKENS } from '../../../tensor/index.js';
-import type { Attrs, DType, Mask, Spec } from '../../../tensor/index.js';
-import { count, float, LANES, typed } from '../kernel.js';
-import type { Capabilities, Kernel, MatrixUnit } from '../kernel.js';
+import type { Attrs, Call, DType, Mask, Operand, Spec } from '../../../tensor/index.js';
+import { count, float, LANES, scratch, typed } from '../kernel.js';
+import type { Capabilities, Dispatch, Kernel, MatrixUnit } from '../kernel.js';
 
 /** Positions that the wide kernel weighs at a time. */
 const WIDE_LANES = 256;
@@ -32,33 +32,47 @@ const noPage = (position: number): string => `no page for position ${position}`;
 /** Whether pages are of a type that kernels read, and the other operands of the given ones. */
 const stored = (pages: Spec, types: readonly DType[], others: readonly Spec[]): boolean => ['f32', 'f16'].includes(pages.dtype) && typed(types)(others);
 
+/** Two f16 share a word, which one lane writes: a head's row must be whole words. */
+const wholeWords = ({ dtype, shape }: Spec): boolean => dtype === 'f32' || shape[3] % 2 === 0;
+
+/** The dispatch of rows that go to one store, or to two of the same shape. */
+function append(stores: readonly Operand[], rows: readonly Operand[], [positions, slots, table]: readonly Operand[], fault: number): Dispatch {
+  const HALF = stores[0].spec.dtype === 'f16';
+  const PAIR = stores.length === 2;
+  const words = HALF ? 2 : 1;
+  const { shape } = rows[0].spec;
+  const n = count(rows[0]) / words;
+  return {
+    source: 'kv_append', parameters: { HALF, PAIR, PAIR_OF_HALVES: PAIR && HALF, PAIR_OF_FLOATS: PAIR && !HALF }, writes: stores, reads: [...rows, positions, slots, table],
+    constants: [n, n / shape[0], shape[2] / words, table.spec.shape[1], fault], groups: Math.ceil((stores.length * n) / LANES), group: LANES,
+  };
+}
+
 const kvAppend: Kernel = {
-  // Two f16 share a word, which one lane writes: a head's row must be whole words.
-  accepts: (inputs) => stored(inputs[0], ['f32', 'i32', 'i32', 'i32'], inputs.slice(1)) && (inputs[0].dtype === 'f32' || inputs[0].shape[3] % 2 === 0),
-  dispatch({ inputs: [store, ...rest] }, fault) {
-    const [rows, , , table] = rest;
-    const half = store.spec.dtype === 'f16';
-    const words = half ? 2 : 1;
-    const n = count(rows) / words;
-    return {
-      source: 'kv_append', parameters: { HALF: half }, writes: [store], reads: rest, constants: [n, n / rows.spec.shape[0], rows.spec.shape[2] / words, table.spec.shape[1], fault],
-      groups: Math.ceil(n / LANES), group: LANES,
-    };
-  },
+  accepts: ([store, ...rest]) => stored(store, ['f32', 'i32', 'i32', 'i32'], rest) && wholeWords(store),
+  dispatch: ({ inputs: [store, rows, ...step] }, fault) => append([store], [rows], step, fault),
+  fault: noPage,
+};
+
+const kvAppendPair: Kernel = {
+  accepts: ([k, v, ...rest]) => stored(k, ['f32', 'f32', 'i32', 'i32', 'i32'], rest) && wholeWords(k) && k.dtype === v.dtype && k.shape.join() === v.shape.join(),
+  dispatch: ({ inputs: [k, v, kRows, vRows, ...step] }, fault) => append([k, v], [kRows, vRows], step, fault),
   fault: noPage,
 };
 
 const pagedAttention: Kernel = {
   accepts: ([q, k, v, ...rest]) => k.dtype === v.dtype && stored(k, ['f32', 'i32', 'i32', 'i32'], [q, ...rest]),
-  dispatch({ inputs, outputs, attrs }, fault, device) {
-    const [q, k, v, , , table] = inputs;
+  dispatch(call, fault, device) {
+    const { inputs: [q, k, v, , , table], attrs } = call;
     const [tokens, heads, width] = q.spec.shape;
     const { scale, valueDim, window = 0, chunk = 0 } = attrs as { scale: number; valueDim: number } & Mask & Attrs;
+    const parameters = { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' };
+    const constants = [tokens, heads, k.spec.shape[1], v.spec.shape[3], table.spec.shape[1], window, chunk, fault, float(scale)];
+    // One token of each sequence: no two of them read the same keys.
+    const decodes = tokens === table.spec.shape[0];
+    if (decodes && width % 8 === 0 && valueDim % 4 === 0 && v.spec.shape[3] % 4 === 0 && valueDim <= 4 * SPLIT_LANES) return splitAttention(call, parameters, constants);
     const wide = [width, valueDim, v.spec.shape[3]].every((n) => n % 4 === 0) && valueDim <= 4 * WIDE_LANES;
-    const shared = {
-      parameters: { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' }, writes: outputs, reads: inputs,
-      constants: [tokens, heads, k.spec.shape[1], v.spec.shape[3], table.spec.shape[1], window, chunk, fault, float(scale)],
-    };
+    const shared = { parameters, writes: call.outputs, reads: call.inputs, constants };
     const many = wide && tokens >= TOKENS_PER_SEQUENCE * table.spec.shape[0];
     if (many && device.matrix && fitsMatrixUnits(width, valueDim, device.matrix, device)) {
       const { subgroup, strideInNumbers } = device.matrix;
@@ -76,4 +90,30 @@ const pagedAttention: Kernel = {
   fault: noPage,
 };
 
-export const attentionKernels: Readonly<Record<string, Kernel>> = { kv_append: kvAppend, paged_attention: pagedAttention };
+const SPLIT_LANES = 128;
+/** Lanes that share a key. */
+const TEAM = 4;
+/** So many workgroups keep a large GPU at work. */
+const BUSY_GROUPS = 256;
+const MOST_SPLITS = 64;
+/** Query heads that a workgroup serves: their queries and sums must fit its memory and registers. */
+const MOST_SHARE = 8;
+const MOST_QUERY_BYTES = 10240;
+
+function splitAttention({ inputs, outputs }: Call, parameters: Readonly<{ HEAD: number; VALUE: number; HALF: boolean }>, constants: readonly number[]): readonly Dispatch[] {
+  const [q, k] = inputs;
+  const slots = inputs[4];
+  const [tokens, heads, width] = q.spec.shape;
+  const grouped = heads / k.spec.shape[1];
+  let SHARE = Math.min(MOST_SHARE, grouped, Math.max(1, Math.floor(MOST_QUERY_BYTES / (4 * width))));
+  while (grouped % SHARE !== 0) SHARE--;
+  const sets = (tokens * heads) / SHARE;
+  const SPLITS = Math.min(MOST_SPLITS, 2 ** Math.ceil(Math.log2(Math.max(1, BUSY_GROUPS / sets))));
+  const items = tokens * heads;
+  const parts = SPLITS === 1 ? outputs[0] : scratch(0, { shape: [items, SPLITS, parameters.VALUE + 4], dtype: 'f32' });
+  const split: Dispatch = { source: 'paged_attention_split', parameters: { ...parameters, SHARE, SPLITS, TEAM }, writes: [parts], reads: inputs, constants, groups: sets * SPLITS, group: SPLIT_LANES };
+  const merge: Dispatch = { source: 'paged_attention_merge', parameters: { VALUE: parameters.VALUE, SPLITS }, writes: outputs, reads: [parts, slots], constants: [items, heads], groups: items, group: SPLIT_LANES };
+  return SPLITS === 1 ? [split] : [split, merge];
+}
+
+export const attentionKernels: Readonly<Record<string, Kernel>> = { kv_append: kvAppend, kv_append_pair: kvAppendPair, paged_attention: pagedAttention };

@@ -1,7 +1,7 @@
 // Kernels that read a weight matrix in its storage format.
 
 import { elementCount } from '../../../tensor/index.js';
-import type { Operand } from '../../../tensor/index.js';
+import type { Operand, Spec } from '../../../tensor/index.js';
 import { count, LANES, scratch } from '../kernel.js';
 import type { Bound, Capabilities, Dispatch, Kernel } from '../kernel.js';
 import { product } from './product.js';
@@ -48,26 +48,66 @@ interface Linear { readonly x: Operand; readonly w: Bound; readonly bias?: Bound
 function linearProduct({ x, w, bias, y }: Linear, device: Capabilities): Dispatch[] {
   const [n, k] = w.spec.shape;
   const m = count(x) / k;
-  return m > FEW_TOKENS ? product({ m, n, k, a: x, b: w, bias, out: y }, device) : [fewTokens({ x, w, bias, y })];
+  return m > FEW_TOKENS ? product({ m, n, k, a: x, b: w, bias, out: y }, device) : [fewTokens({ x, w, bias, y }, device)];
 }
 
-function fewTokens({ x, w, bias, y }: Linear): Dispatch {
-  const [rows, columns] = w.spec.shape;
+/** Of products of few tokens: how matrices with the columns of `w` are dealt to lanes. `rows`: of all of them. */
+function teams(x: Operand, w: Operand, rows: number, { subgroupLanes }: Capabilities) {
+  const columns = w.spec.shape[1];
   const tokens = count(x) / columns;
-  const lanes = lanesPerRow(rows, columns);
+  const LANES = lanesPerRow(rows, columns);
+  // Two rows share what is read of x, where enough of the GPU stays at work.
+  const EACH = rows * LANES >= BUSY_LANES ? 2 : 1;
+  // A team must be whole subgroups.
+  const SUBGROUP = subgroupLanes <= LANES ? subgroupLanes : 1;
+  const parameters = { ...weightParameters(w.spec), LANES, EACH, UNROLL: 2, TOKENS: 2 ** Math.ceil(Math.log2(Math.max(tokens, 1))), SUBGROUP, SUBGROUPS: SUBGROUP > 1 };
+  return { parameters, tokens, rowsPerGroup: (PRODUCT_LANES / LANES) * EACH };
+}
+
+function fewTokens({ x, w, bias, y }: Linear, device: Capabilities): Dispatch {
+  const [rows] = w.spec.shape;
+  const { parameters, tokens, rowsPerGroup } = teams(x, w, rows, device);
   return {
     source: 'linear', writes: [y], reads: bias ? [x, w, bias] : [x, w], constants: [...weightConstants(w.spec), tokens, rows],
-    parameters: { ...weightParameters(w.spec), BIAS: bias !== undefined, GATE: false, LANES: lanes, TOKENS: 2 ** Math.ceil(Math.log2(Math.max(tokens, 1))) },
-    group: PRODUCT_LANES, groups: Math.ceil(rows / (PRODUCT_LANES / lanes)),
+    parameters: { ...parameters, BIAS: bias !== undefined, GATE: false }, group: PRODUCT_LANES, groups: Math.ceil(rows / rowsPerGroup),
   };
 }
 
+const isFew = (x: Spec, w: Spec): boolean => elementCount(x.shape) / w.shape[1] <= FEW_TOKENS;
+/** Matrices that one kernel reads: the same reader and the same rows of x for all. */
+const alike = (matrices: readonly Spec[]): boolean => matrices.every((w) => isWeight(w) && !w.scaleBlock && w.dtype === matrices[0].dtype && w.shape[1] === matrices[0].shape[1]);
+
+const linearGroup: Kernel = {
+  accepts: ([x, ...matrices]) => x.dtype === 'f32' && matrices.length === 3 && alike(matrices) && isFew(x, matrices[0]),
+  dispatch({ inputs: [x, ...matrices], outputs: [first, ...others] }, _, device) {
+    const rows = matrices.map((w) => w.spec.shape[0]);
+    const { parameters, tokens, rowsPerGroup } = teams(x, matrices[0], rows.reduce((a, b) => a + b), device);
+    return {
+      source: 'linear_group', parameters: { ...parameters, COPIES: 3 }, writes: [first], reads: [x, ...matrices], alsoWrites: others,
+      constants: [...weightConstants(matrices[0].spec), tokens, 0, 0, 0, ...rows], group: PRODUCT_LANES, groups: rows.reduce((sum, n) => sum + Math.ceil(n / rowsPerGroup), 0),
+    };
+  },
+};
+
+const linearGated: Kernel = {
+  accepts: ([x, ...matrices]) => x.dtype === 'f32' && alike(matrices) && isFew(x, matrices[0]),
+  dispatch({ inputs, outputs }, _, device) {
+    const [x, w] = inputs;
+    const [rows] = w.spec.shape;
+    const { parameters, tokens, rowsPerGroup } = teams(x, w, 2 * rows, device);
+    return {
+      source: 'linear_gated', parameters: { ...parameters, COPIES: 2 }, writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), tokens, rows],
+      group: PRODUCT_LANES, groups: Math.ceil(rows / rowsPerGroup),
+    };
+  },
+};
+
 /** For few tokens alone: where there are many, the two parts of it cost little beside the product. */
 const linearSiluMul: Kernel = {
-  accepts: ([x, w, up]) => x.dtype === 'f32' && isWeight(w) && up.dtype === 'f32' && elementCount(x.shape) / w.shape[1] <= FEW_TOKENS,
-  dispatch(call) {
+  accepts: ([x, w, up]) => x.dtype === 'f32' && isWeight(w) && up.dtype === 'f32' && isFew(x, w),
+  dispatch(call, _, device) {
     const [x, w] = call.inputs;
-    const product = fewTokens({ x, w, y: call.outputs[0] });
+    const product = fewTokens({ x, w, y: call.outputs[0] }, device);
     return { ...product, reads: call.inputs, parameters: { ...product.parameters, GATE: true } };
   },
 };
@@ -128,5 +168,5 @@ const takeRows: Kernel = {
 };
 
 export const matrixKernels: Readonly<Record<string, Kernel>> = {
-  linear, linear_silu_mul: linearSiluMul, matmul, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
+  linear, linear_silu_mul: linearSiluMul, linear_group: linearGroup, linear_gated: linearGated, matmul, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
 };

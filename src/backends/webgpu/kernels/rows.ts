@@ -1,8 +1,8 @@
 // Kernels with a workgroup per row: norms, softmax, and the router's choice.
 
-import type { Call, DType } from '../../../tensor/index.js';
+import type { Call, DType, Operand } from '../../../tensor/index.js';
 import { float, LANES, rowsAndColumns, typed } from '../kernel.js';
-import type { Kernel } from '../kernel.js';
+import type { Dispatch, Kernel } from '../kernel.js';
 
 /** Long rows get more lanes; 256 is what every adapter has. */
 const lanesFor = (columns: number): number => (columns > 256 ? 256 : LANES);
@@ -19,6 +19,22 @@ function rowwise(source: string, types: readonly DType[], constants: (attrs: Rec
     },
   };
 }
+
+const MOST_SPAN = 8;
+
+/** As `rowwise`; rows of up to 8192 numbers are read once, in vectors. */
+const addRmsNorm: Kernel = {
+  accepts: typed(['f32', 'f32', 'f32']),
+  dispatch({ inputs, outputs, attrs }) {
+    const { rows, columns } = rowsAndColumns(inputs[0]);
+    const group = lanesFor(columns);
+    const SPAN = Math.ceil(columns / 4 / group);
+    return {
+      source: 'add_rms_norm', parameters: { SPAN, FOURS: columns % 4 === 0 && SPAN <= MOST_SPAN }, writes: outputs, reads: inputs,
+      constants: [rows, columns, ...rms(attrs as Record<string, number>)], groups: rows, group,
+    };
+  },
+};
 
 /** A row's flags lie in workgroup memory, of which 16 KiB are certain. */
 const MOST_CHOICES = 2048;
@@ -38,24 +54,37 @@ const topK: Kernel = {
 /** A head lies in workgroup memory. */
 const MOST_HEAD = 2048;
 
+type HeadNorm = RmsNorm & { layout: string; amplitude: number; inverse?: boolean };
+interface RmsNorm { eps: number; offset: number }
+
+/** The heads of one tensor, or of two with norms of their own. */
+function rotatedHeads(heads: readonly Operand[], call: Call): Dispatch {
+  const { layout, amplitude, inverse, eps, offset } = call.attrs as unknown as HeadNorm;
+  const [[tokens, first, width], more] = [heads[0].spec.shape, heads[1]?.spec.shape[1] ?? 0];
+  const frequencies = call.inputs[call.inputs.length - 1].spec.shape[0];
+  return {
+    source: 'rms_norm_rope', parameters: { HEAD: width, INTERLEAVED: layout === 'interleaved', PAIR: heads.length === 2 }, writes: call.outputs, reads: call.inputs,
+    constants: [tokens * first, first, tokens * more, more, frequencies, float(eps), float(offset), float(amplitude), float(inverse ? -1 : 1)], groups: tokens * (first + more), group: LANES,
+  };
+}
+
 const rmsNormRope: Kernel = {
   accepts: (inputs) => typed(['f32', 'f32', 'i32', 'f32'])(inputs) && inputs[0].shape[2] <= MOST_HEAD,
-  dispatch({ inputs, outputs, attrs }) {
-    const [tokens, heads, width] = inputs[0].spec.shape;
-    const { layout, amplitude, inverse, eps, offset } = attrs as { layout: string; amplitude: number; inverse?: boolean; eps: number; offset: number };
-    return {
-      source: 'rms_norm_rope', parameters: { HEAD: width, INTERLEAVED: layout === 'interleaved' }, writes: outputs, reads: inputs,
-      constants: [tokens * heads, heads, inputs[3].spec.shape[0], float(eps), float(offset), float(amplitude), float(inverse ? -1 : 1)], groups: tokens * heads, group: LANES,
-    };
-  },
+  dispatch: (call) => rotatedHeads([call.inputs[0]], call),
+};
+
+const rmsNormRopePair: Kernel = {
+  accepts: (inputs) => typed(['f32', 'f32', 'f32', 'f32', 'i32', 'f32'])(inputs) && inputs[0].shape[2] === inputs[1].shape[2] && inputs[0].shape[2] <= MOST_HEAD,
+  dispatch: (call) => rotatedHeads(call.inputs.slice(0, 2), call),
 };
 
 const rms = ({ eps, offset }: Record<string, number>) => [float(eps), float(offset)];
 
 export const rowKernels: Readonly<Record<string, Kernel>> = {
   rms_norm: rowwise('rms_norm', ['f32', 'f32'], rms, 1),
-  add_rms_norm: rowwise('add_rms_norm', ['f32', 'f32', 'f32'], rms),
+  add_rms_norm: addRmsNorm,
   rms_norm_rope: rmsNormRope,
+  rms_norm_rope_pair: rmsNormRopePair,
   layer_norm: rowwise('layer_norm', ['f32', 'f32', 'f32'], ({ eps }) => [float(eps)]),
   softmax: rowwise('softmax', ['f32'], () => []),
   normalize_sum: rowwise('normalize_sum', ['f32'], ({ epsilon }) => [float(epsilon)]),

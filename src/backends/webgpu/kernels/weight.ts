@@ -4,8 +4,7 @@ import { isBlockType, scaleGrid, scaleOffset } from '../../../tensor/index.js';
 import type { Spec } from '../../../tensor/index.js';
 import type { Parameters } from '../template.js';
 
-/** Of the block formats, shaders read q8_0 alone. */
-export const isWeight = ({ dtype }: Spec): boolean => dtype !== 'i32' && (!isBlockType(dtype) || dtype === 'q8_0');
+export const isWeight = ({ dtype }: Spec): boolean => dtype !== 'i32';
 
 /** Constants of a matrix: the WGSL struct Weight. */
 export function weightConstants(spec: Spec): number[] {
@@ -16,8 +15,12 @@ export function weightConstants(spec: Spec): number[] {
 
 export function weightParameters(spec: Spec) {
   const columns = spec.shape.at(-1) ?? 1;
-  return { WEIGHT: spec.dtype, ALIGNED: columns % 4 === 0, EIGHTS: columns % 8 === 0 && EIGHTS.has(spec.dtype), SCALED: spec.scaleBlock !== undefined } satisfies Parameters;
+  const BLOCKS = isBlockType(spec.dtype);
+  return {
+    WEIGHT: spec.dtype, ALIGNED: columns % 4 === 0, EIGHTS: columns % 8 === 0 && (BLOCKS || EIGHTS.has(spec.dtype)), BLOCKS, FOUR_OF_EIGHT: BLOCKS && spec.dtype !== 'q8_0',
+    SCALED: spec.scaleBlock !== undefined,
+  } satisfies Parameters;
 }
 
-/** Formats that the shaders read eight numbers of at a time. */
-const EIGHTS: ReadonlySet<string> = new Set(['f16', 'bf16', 'q8_0']);
+/** Formats of single numbers that the shaders read eight of at a time; blocks they do. */
+const EIGHTS: ReadonlySet<string> = new Set(['f16', 'bf16']);

@@ -1,12 +1,17 @@
 // A matrix in its storage format, decoded in the shader: `weight1` one number, `weight4` four
 // neighbours in a row, `weight8` eight, zero beyond its end. ALIGNED: rows are whole groups of four;
-// EIGHTS: of eight, and the format's file has a `weight8_aligned` of its own.
+// EIGHTS: of eight, and the format's file has a `weight8_aligned` of its own. `eight` is what products
+// of few tokens read: with BLOCKS, numbers of which the weights are scale * number + offset, so that a
+// product does that once for all eight.
 struct Weight {
   columns: u32,
   // The rest only for f8_e4m3 with scales: rows of one matrix, word at which the scale table
   // begins, rows and columns that share a scale, extents of one matrix's scale table.
   matrix_rows: u32, scales: u32, block_rows: u32, block_columns: u32, grid_rows: u32, grid_columns: u32, unused: u32,
 }
+
+struct Eight { a: vec4f, b: vec4f, scale: f32, offset: f32 }
+
 //#include weight_{WEIGHT}
 
 fn weight4(row: u32, column: u32) -> vec4f {
@@ -30,3 +35,22 @@ fn weight8(row: u32, column: u32) -> array<vec4f, 2> {
   return eight;
 //#endif
 }
+
+//#if BLOCKS
+fn eight(row: u32, column: u32) -> Eight { return eight_of_block(row, column); }
+
+fn weight8_aligned(row: u32, column: u32) -> array<vec4f, 2> {
+  let e = eight_of_block(row, column);
+  return array(e.scale * e.a + e.offset, e.scale * e.b + e.offset);
+}
+
+fn weight1(row: u32, column: u32) -> f32 { return weight4_aligned(row, column - column % 4u)[column % 4u]; }
+//#else
+fn eight(row: u32, column: u32) -> Eight {
+  let numbers = weight8(row, column);
+  return Eight(numbers[0], numbers[1], 1.0, 0.0);
+}
+//#endif
+//#if FOUR_OF_EIGHT
+fn weight4_aligned(row: u32, column: u32) -> vec4f { return weight8_aligned(row, column - column % 8u)[column / 4u % 2u]; }
+//#endif

@@ -1,0 +1,44 @@
+// A lane's share of the products of EACH rows of one matrix with up to TOKENS tokens: LANES lanes share
+// the rows, eight columns each at a time. A lane asks for UNROLL times EACH pieces of the matrix before it
+// uses the first, because reading them is what the time goes to.
+//#include weight
+
+const STRIDE: u32 = 8u * LANES;
+
+// Adds the products of eight columns to the sums.
+fn add_products(first_row: u32, rows: u32, column: u32, sums: ptr<function, array<f32, EACH * TOKENS>>) {
+  var pieces = array<Eight, EACH>();
+  for (var r = 0u; r < EACH; r++) { pieces[r] = eight(min(first_row + r, rows - 1u), column); }
+  // Tokens beyond the last repeat it; their sums are dropped.
+  for (var t = 0u; t < TOKENS; t++) {
+    let token = min(t, p.tokens - 1u);
+    let a = x4(token, column);
+    let b = x4(token, column + 4u);
+//#if BLOCKS
+    let total = dot(a, vec4f(1.0)) + dot(b, vec4f(1.0));
+//#endif
+    for (var r = 0u; r < EACH; r++) {
+      let product = dot(pieces[r].a, a) + dot(pieces[r].b, b);
+//#if BLOCKS
+      (*sums)[r * TOKENS + t] += product * pieces[r].scale + total * pieces[r].offset;
+//#else
+      (*sums)[r * TOKENS + t] += product;
+//#endif
+    }
+  }
+}
+
+fn multiply(first_row: u32, rows: u32, lane: u32) -> array<f32, EACH * TOKENS> {
+  var sums = array<f32, EACH * TOKENS>();
+  var column = 8u * (lane % LANES);
+  let whole = p.weight.columns / (UNROLL * STRIDE) * (UNROLL * STRIDE);
+  while (column < whole) {
+    for (var u = 0u; u < UNROLL; u++) { add_products(first_row, rows, column + u * STRIDE, &sums); }
+    column += UNROLL * STRIDE;
+  }
+  while (column < p.weight.columns) {
+    add_products(first_row, rows, column, &sums);
+    column += STRIDE;
+  }
+  return sums;
+}

@@ -20,7 +20,7 @@ const GUESS = 'no measurement of this project exists for this kind of machine: h
 
 export const efficiencies: Readonly<Record<Kind, Efficiency>> = {
   cpu: {
-    engine: 'wasm', bandwidth: 0.55, arithmetic: 0.5, secondsPerLayer: 0.00033, measured: true,
+    engine: 'wasm', bandwidth: 0.91, arithmetic: 0.53, secondsPerLayer: 0.00019, measured: true,
     source: 'WebAssembly engine on 2 shared cores of a server CPU, q8_0, 128-token prompt, 32 decoded: docs/planner.md',
   },
   gpu: { engine: 'webgpu', bandwidth: 0.5, arithmetic: 0.33, secondsPerLayer: 0.00005, measured: false, source: GUESS },

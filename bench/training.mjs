@@ -32,7 +32,7 @@ const adapter = await instance.requestAdapter({ powerPreference: 'high-performan
 const wanted = Gpu.describe(adapter);
 const timed = adapter.features.has('timestamp-query');
 const device = await adapter.requestDevice({ ...wanted, requiredFeatures: [...(wanted.requiredFeatures ?? []), ...(timed ? ['timestamp-query'] : [])] });
-const gpu = Gpu.on(adapter, device);
+const gpu = await Gpu.on(adapter, device);
 console.log(`${adapter.info.description || adapter.info.device}`);
 
 const [batch, context, steps] = [options.batch, options.context, options.steps].map(Number);

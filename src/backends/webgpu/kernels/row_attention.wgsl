@@ -14,23 +14,9 @@ struct Params { tokens: u32, heads: u32, kv_heads: u32, value_width: u32, window
 //#include grid
 //#include row_visible
 //#include row_team
+//#include row_tile
 
-var<workgroup> keys: array<vec4f, KEYS * H4>;
-var<workgroup> values: array<vec4f, KEYS * V4>;
 var<workgroup> products: array<f32, BLOCK * GROUP>;
-
-fn load_tile(first: u32, end: u32, head: u32, lane: u32) {
-  for (var i = lane; i < KEYS * H4; i += GROUP) {
-    let row = first + i / H4;
-    keys[i] = vec4f();
-    if (row < end) { keys[i] = k4((row * p.kv_heads + head) * HEAD, 4u * (i % H4)); }
-  }
-  for (var i = lane; i < KEYS * V4; i += GROUP) {
-    let row = first + i / V4;
-    values[i] = vec4f();
-    if (row < end) { values[i] = v4((row * p.kv_heads + head) * p.value_width, 4u * (i % V4)); }
-  }
-}
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {

@@ -6,7 +6,7 @@
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { create, globals } from 'webgpu';
+import { openDevice } from './webgpu-device.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -16,7 +16,6 @@ const { values: options } = parseArgs({
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
 const { WebGpuBackend } = await from('backends/webgpu/index.js');
-const { Gpu } = await from('backends/webgpu/gpu.js');
 const { Engine } = await from('engine/index.js');
 const { Model } = await from('model.js');
 const { presetConfig } = await from('models/index.js');
@@ -24,15 +23,7 @@ const { elementCount, fromArray } = await from('tensor/index.js');
 const { seededRandom } = await from('generate/index.js');
 const { adamw, muon, muonClip, Trainer } = await from('training/index.js');
 
-Object.assign(globalThis, globals);
-const { GPUBufferUsage, GPUMapMode } = globals;
-/** Must outlive what is made from it. Dawn rounds timestamps to 0.1 ms unless told not to. */
-const instance = create(['disable-dawn-features=timestamp_quantization']);
-const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
-const wanted = Gpu.describe(adapter);
-const timed = adapter.features.has('timestamp-query');
-const device = await adapter.requestDevice({ ...wanted, requiredFeatures: [...(wanted.requiredFeatures ?? []), ...(timed ? ['timestamp-query'] : [])] });
-const gpu = await Gpu.on(adapter, device);
+const { adapter, gpu, timed, timePasses } = await openDevice(from);
 console.log(`${adapter.info.description || adapter.info.device}`);
 
 const [batch, context, steps] = [options.batch, options.context, options.steps].map(Number);
@@ -55,28 +46,6 @@ function sequences(vocabulary, seed) {
     const cut = 2 + Math.floor(random() * (context - 4));
     return [ids.slice(0, cut + 1), ids.slice(cut)];
   }).flat();
-}
-
-/** Runs passes between timestamps; resolves with the milliseconds of each. */
-async function timePasses(passes) {
-  const queries = device.createQuerySet({ type: 'timestamp', count: 2 * passes.length });
-  const size = 16 * passes.length;
-  const resolved = device.createBuffer({ size, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
-  const staging = device.createBuffer({ size, usage: GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ });
-  const encoder = device.createCommandEncoder();
-  passes.forEach((encode, i) => {
-    const pass = encoder.beginComputePass({ timestampWrites: { querySet: queries, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } });
-    encode(pass);
-    pass.end();
-  });
-  encoder.resolveQuerySet(queries, 0, 2 * passes.length, resolved, 0);
-  encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
-  device.queue.submit([encoder.finish()]);
-  await staging.mapAsync(GPUMapMode.READ);
-  const stamps = new BigUint64Array(staging.getMappedRange().slice(0));
-  for (const buffer of [resolved, staging]) buffer.destroy();
-  queries.destroy();
-  return passes.map((_, i) => Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6);
 }
 
 /** Each dispatch of a recorded step in a pass of its own, in order. */
@@ -134,5 +103,4 @@ for (const [name, config] of configs) for (const optimizer of options.optimizer.
   trainer.dispose();
   model.engine.device.backend.flush();
 }
-void instance;
 process.exit(0);

@@ -6,18 +6,21 @@ import { create, globals } from 'webgpu';
 Object.assign(globalThis, globals);
 const { GPUBufferUsage, GPUMapMode } = globals;
 
-/** Dawn rounds timestamps to 0.1 ms unless told not to. Devices die with their instance, so it stays. */
-const instance = create(['disable-dawn-features=timestamp_quantization', 'enable-dawn-features=allow_unsafe_apis']);
+/** Devices die with their instance, so it stays. */
+let instance;
 
-/** `from` imports a file of the built package. */
-export async function openDevice(from) {
+/** `from` imports a file of the built package; `toggles`: further Dawn features to enable. */
+export async function openDevice(from, toggles = []) {
+  // Dawn rounds timestamps to 0.1 ms unless told not to.
+  instance = create(['disable-dawn-features=timestamp_quantization', `enable-dawn-features=${['allow_unsafe_apis', ...toggles].join(',')}`]);
   const { WebGpuBackend } = await from('backends/webgpu/index.js');
   const { Gpu } = await from('backends/webgpu/gpu.js');
   const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
   const wanted = Gpu.describe(adapter);
   const timed = adapter.features.has('timestamp-query');
   const device = await adapter.requestDevice({ ...wanted, requiredFeatures: [...(wanted.requiredFeatures ?? []), ...(timed ? ['timestamp-query'] : [])] });
-  const backend = new WebGpuBackend(await Gpu.on(adapter, device));
+  const gpu = await Gpu.on(adapter, device);
+  const backend = new WebGpuBackend(gpu);
 
   /** Runs passes between timestamps; resolves with the milliseconds of each. */
   async function timePasses(passes) {
@@ -58,5 +61,5 @@ export async function openDevice(from) {
     return buffers[0].size / (Math.min(...times) / 1000);
   }
 
-  return { adapter, backend, device, timed, timePasses, bandwidth };
+  return { adapter, gpu, backend, device, timed, timePasses, bandwidth };
 }

@@ -4,8 +4,7 @@
 //   node bench/webgpu-products.mjs [--check] [--shapes 2048x4096x4096,...] [--formats f16,q8_0] [--toggles disable_robustness] [--all]
 
 import { parseArgs } from 'node:util';
-import { create, globals } from 'webgpu';
-import { Gpu } from '../dist/backends/webgpu/gpu.js';
+import { openDevice } from './webgpu-device.mjs';
 import { isScratch } from '../dist/backends/webgpu/kernel.js';
 import { LANE_TILINGS, matrixTilings, product } from '../dist/backends/webgpu/kernels/product.js';
 import { reportedUnits } from '../dist/backends/webgpu/matrix_units.js';
@@ -22,14 +21,8 @@ const { values: options } = parseArgs({
 });
 const shapesOf = (text) => text.split(',').filter(Boolean).map((shape) => shape.split('x').map(Number));
 
-Object.assign(globalThis, globals);
-const { GPUBufferUsage, GPUMapMode } = globals;
-const instance = create(['disable-dawn-features=timestamp_quantization', `enable-dawn-features=${['allow_unsafe_apis', ...options.toggles.split(',').filter(Boolean)].join(',')}`]);
-const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
-const wanted = Gpu.describe(adapter);
-const timed = adapter.features.has('timestamp-query');
-const device = await adapter.requestDevice({ ...wanted, requiredFeatures: [...(wanted.requiredFeatures ?? []), ...(timed ? ['timestamp-query'] : [])] });
-const gpu = await Gpu.on(adapter, device);
+const { adapter, gpu, device, timed, timePasses } = await openDevice((file) => import(`../dist/${file}`), options.toggles.split(',').filter(Boolean));
+const { GPUBufferUsage, GPUMapMode } = globalThis;
 const { info } = adapter;
 console.log(`${info.description}, subgroups of ${info.subgroupMinSize} to ${info.subgroupMaxSize}, features in use: ${[...device.features].join(' ')}`);
 console.log(`limits: ${['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup'].map((name) => `${name} ${adapter.limits[name]}`).join(', ')}`);
@@ -139,22 +132,10 @@ async function worst(what, { a, b, biases, prepared, out }) {
 
 /** Milliseconds of one run: the fastest of `runs` batches. */
 async function time(prepared, runs = 5) {
-  const best = [];
-  for (let run = 0; run < runs; run++) {
-    const queries = device.createQuerySet({ type: 'timestamp', count: 2 });
-    const resolved = device.createBuffer({ size: 16, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
-    const encoder = device.createCommandEncoder();
-    const pass = encoder.beginComputePass({ timestampWrites: { querySet: queries, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } });
-    for (let i = 0; i < 4; i++) encode(pass, prepared);
-    pass.end();
-    encoder.resolveQuerySet(queries, 0, 2, resolved, 0);
-    device.queue.submit([encoder.finish()]);
-    const [begin, end] = new BigUint64Array(await readBack(resolved, 16));
-    best.push(Number(end - begin) / 4e6);
-    queries.destroy();
-    resolved.destroy();
-  }
-  return Math.min(...best);
+  const batch = (pass) => { for (let i = 0; i < 4; i++) encode(pass, prepared); };
+  const times = [];
+  for (let run = 0; run < runs; run++) times.push(...await timePasses([batch]));
+  return Math.min(...times) / 4;
 }
 
 const { matrix: unit, ...plain } = gpu.capabilities;

@@ -16,6 +16,7 @@ diagnostic(off, subgroup_uniformity);
 //#include grid
 //#include pages
 //#include visible
+//#include paged_run
 //#include fault
 //#include half
 
@@ -97,17 +98,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var total = 0.0;
 
   for (var run = first_token; run < end_token;) {
-    // The tokens of one sequence that follow each other, and what they see together.
-    let slot = slots[run];
-    var low = 0xffffffffu;
-    var high = 0u;
-    var next = run;
-    while (next < end_token && slots[next] == slot) {
-      low = min(low, first_visible(u32(positions[next])));
-      high = max(high, u32(positions[next]) + 1u);
-      next++;
-    }
-    if (slot < 0) { run = next; continue; }
+    let seen = run_from(run, end_token);
+    let next = seen.end;
+    if (seen.slot < 0) { run = next; continue; }
     // What this lane's token sees: [from_position, to_position).
     var from_position = 1u;
     var to_position = 0u;
@@ -115,17 +108,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       from_position = first_visible(u32(positions[token]));
       to_position = u32(positions[token]) + 1u;
     }
-    for (var logical = low / PAGE; logical * PAGE < high; logical++) {
-      let page = page_of(u32(slot), logical);
+    for (var logical = seen.low / PAGE; logical * PAGE < seen.high; logical++) {
+      let page = page_of(u32(seen.slot), logical);
       if (page < 0) {
-        // Tokens far apart may leave pages between them that none sees.
-        var needed = false;
-        for (var each = run; each < next; each++) {
-          let position = u32(positions[each]);
-          needed = needed || (position >= logical * PAGE && first_visible(position) < (logical + 1u) * PAGE);
-        }
-        if (!needed) { continue; }
-        if (lane == 0u) { raise(p.fault, i32(max(low, logical * PAGE))); }
+        if (!sees_page(seen, logical)) { continue; }
+        if (lane == 0u) { raise(p.fault, i32(max(seen.low, logical * PAGE))); }
         return;
       }
       let page_row = (u32(page) * p.kv_heads + kv_head) * PAGE;
@@ -134,7 +121,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         let r = first + subgroup;
         let position = logical * PAGE + r;
         var four = vec4f();
-        if (member < KEY && position >= low && position < high) { four = key4((page_row + r) * KEY + member); }
+        if (member < KEY && position >= seen.low && position < seen.high) { four = key4((page_row + r) * KEY + member); }
         let scale = put(r, member, KEY, four, 0.0);
         if (member == 0u) { key_scale[r] = scale; }
       }
@@ -154,7 +141,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         let r = first + subgroup;
         let position = logical * PAGE + r;
         var four = vec4f();
-        if (member < VALUES && position >= low && position < high) { four = value4((page_row + r) * (p.value_width / 4u) + member); }
+        if (member < VALUES && position >= seen.low && position < seen.high) { four = value4((page_row + r) * (p.value_width / 4u) + member); }
         let scale = put(r, member, VALUES, four, 1.0);
         if (member == 0u) { value_scale[r] = scale; }
       }

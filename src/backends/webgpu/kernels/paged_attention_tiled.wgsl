@@ -8,6 +8,7 @@
 //#include grid
 //#include pages
 //#include visible
+//#include paged_run
 //#include fault
 //#include half
 //#include place
@@ -78,17 +79,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var largest = vec4f(LOWEST);
   var totals = vec4f();
   for (var run = first_token; run < end_token;) {
-    // The tokens of one sequence that follow each other, and what they see together.
-    let slot = slots[run];
-    var low = 0xffffffffu;
-    var high = 0u;
-    var next = run;
-    while (next < end_token && slots[next] == slot) {
-      low = min(low, first_visible(u32(positions[next])));
-      high = max(high, u32(positions[next]) + 1u);
-      next++;
-    }
-    if (slot < 0) { run = next; continue; }
+    let seen = run_from(run, end_token);
+    let next = seen.end;
+    if (seen.slot < 0) { run = next; continue; }
     // What each of this lane's four tokens sees: [from_position, to_position).
     var from_position = vec4u(1u);
     var to_position = vec4u(0u);
@@ -99,17 +92,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         to_position[r] = u32(positions[token]) + 1u;
       }
     }
-    for (var logical = low / PAGE; logical * PAGE < high; logical++) {
-      let page = page_of(u32(slot), logical);
+    for (var logical = seen.low / PAGE; logical * PAGE < seen.high; logical++) {
+      let page = page_of(u32(seen.slot), logical);
       if (page < 0) {
-        // Tokens far apart may leave pages between them that none sees.
-        var needed = false;
-        for (var token = run; token < next; token++) {
-          let position = u32(positions[token]);
-          needed = needed || (position >= logical * PAGE && first_visible(position) < (logical + 1u) * PAGE);
-        }
-        if (!needed) { continue; }
-        if (lane == 0u) { raise(p.fault, i32(max(low, logical * PAGE))); }
+        if (!sees_page(seen, logical)) { continue; }
+        if (lane == 0u) { raise(p.fault, i32(max(seen.low, logical * PAGE))); }
         return;
       }
       let page_row = (u32(page) * p.kv_heads + kv_head) * PAGE;
@@ -150,7 +137,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           let position = logical * PAGE + first + i / VALUES;
           // Rows that none sees may hold anything, and nothing times infinity is no number.
           var four = vec4f();
-          if (position >= low && position < high) { four = value4((page_row + first + i / VALUES) * (p.value_width / 4u) + i % VALUES); }
+          if (position >= seen.low && position < seen.high) { four = value4((page_row + first + i / VALUES) * (p.value_width / 4u) + i % VALUES); }
           stage[i] = four;
         }
         workgroupBarrier();

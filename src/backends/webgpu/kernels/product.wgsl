@@ -27,6 +27,7 @@ struct Params { weight: Weight, m: u32, n: u32, k: u32, steps: u32, share: u32 }
 //#include tiles
 //#include place
 //#include weight
+//#include product_store
 
 // Vectors of four in a step of a tile.
 const A_VECTORS: u32 = TILE_M / 4u;
@@ -103,20 +104,6 @@ fn load_tiles(tile: Tile, k0: u32, k_end: u32, lane: u32) {
     let block = b_block(tile, tile.n + 4u * at.x, k0 + 4u * at.y, k_end);
     for (var j = 0u; j < 4u; j++) { b_tile[place(4u * at.y + j, at.x, B_VECTORS)] = block[j]; }
   }
-}
-
-fn store(tile: Tile, m: u32, n: u32, sums: vec4f) {
-  if (m >= tile.end || n >= p.n) { return; }
-  let at = (tile.part * p.m + choice_of(m)) * p.n + n;
-  var four = sums;
-//#if BIAS
-  for (var i = 0u; i < 4u; i++) { if (n + i < p.n) { four[i] += bias[n + i]; } }
-//#endif
-//#if C_ALIGNED
-  c[at / 4u] = four;
-//#else
-  for (var i = 0u; i < 4u; i++) { if (n + i < p.n) { c[at + i] = four[i]; } }
-//#endif
 }
 
 @compute @workgroup_size(GROUP)

@@ -27,6 +27,7 @@ struct Params { weight: Weight, m: u32, n: u32, k: u32, steps: u32, a_width: u32
 //#include grid
 //#include tiles
 //#include weight
+//#include product_store
 
 const ACROSS: u32 = TILE_N / SIDE_N;
 const UNITS_M: u32 = SIDE_M / UNIT_M;
@@ -93,19 +94,8 @@ fn put_b(at: u32, eight: vec4u) {
 //#endif
 }
 
-// Four results of a row of C.
-fn store(tile: Tile, m: u32, n: u32, sums: vec4f) {
-  if (m >= tile.end || n >= p.n) { return; }
-  let at = (tile.part * p.m + choice_of(m)) * p.n + n;
-  var four = sums * scales[source_of(m)];
-//#if BIAS
-  for (var i = 0u; i < 4u; i++) { if (n + i < p.n) { four[i] += bias[n + i]; } }
-//#endif
-//#if C_ALIGNED
-  c[at / 4u] = four;
-//#else
-  for (var i = 0u; i < 4u; i++) { if (n + i < p.n) { c[at + i] = four[i]; } }
-//#endif
+fn store_scaled(tile: Tile, m: u32, n: u32, sums: vec4f) {
+  if (m < tile.end) { store(tile, m, n, sums * scales[source_of(m)]); }
 }
 
 @compute @workgroup_size(GROUP)
@@ -151,7 +141,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       workgroupBarrier();
       for (var e = 4u * (lane % SUBGROUP); e < UNIT; e += 4u * SUBGROUP) {
         let at = subgroup * UNIT + e;
-        store(tile, tile.m + my_m + i * UNIT_M + e / UNIT_N, tile.n + my_n + j * UNIT_N + e % UNIT_N, vec4f(results[at], results[at + 1u], results[at + 2u], results[at + 3u]));
+        store_scaled(tile, tile.m + my_m + i * UNIT_M + e / UNIT_N, tile.n + my_n + j * UNIT_N + e % UNIT_N, vec4f(results[at], results[at + 1u], results[at + 2u], results[at + 3u]));
       }
     }
   }

@@ -57,7 +57,8 @@ for (const { title, isolated, backend, args, tokens } of kinds) {
         const expected = await expectedText(directory, tokens);
         for (const status of [await pick(page, directory), await loadAddress(page, addressOf(site, model))]) {
           expect(status).toContain(backend === 'wasm' ? `wasm on ${threads} ${threads === 1 ? 'thread' : 'threads'},` : 'webgpu, ');
-          expect(page.workers().length).toBe(isolated && backend === 'wasm' ? 1 + threads : 1);
+          // Those of the model before may be on their way out.
+          await expect.poll(() => page.workers().length, { timeout: 10_000 }).toBe(isolated && backend === 'wasm' ? 1 + threads : 1);
           await press(page, '#generate-button');
           expect(await page.textContent('#output')).toBe(expected);
         }

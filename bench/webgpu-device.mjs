@@ -12,7 +12,7 @@ let instance;
 /** `from` imports a file of the built package; `toggles`: further Dawn features to enable. */
 export async function openDevice(from, toggles = []) {
   // Dawn rounds timestamps to 0.1 ms unless told not to.
-  instance = create(['disable-dawn-features=timestamp_quantization', `enable-dawn-features=${['allow_unsafe_apis', ...toggles].join(',')}`]);
+  instance = create(['disable-dawn-features=timestamp_quantization', `enable-dawn-features=${['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', ...toggles].join(',')}`]);
   const { WebGpuBackend } = await from('backends/webgpu/index.js');
   const { Gpu } = await from('backends/webgpu/gpu.js');
   const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });

@@ -4,14 +4,16 @@ import type { OpenGpu } from './platform.js';
 
 interface Dawn { create(options: string[]): GPU }
 
+/** Matrix units are experimental, which Dawn calls unsafe; f16 is off on NVIDIA's drivers for faults of older ones. Both are tried before use. */
+const DAWN_FEATURES = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia'];
+
 // Dawn's instance must outlive every adapter and device made from it.
 let instance: GPU | undefined;
 const open = new Set<GPUDevice>();
 
 /** The best GPU; rejects with one sentence that says what is missing. */
 export async function nodeGpuAdapter(): Promise<GPUAdapter> {
-  // Matrix units are among what Dawn calls unsafe, because it is experimental.
-  instance ??= (await loadDawn()).create(['enable-dawn-features=allow_unsafe_apis']);
+  instance ??= (await loadDawn()).create([`enable-dawn-features=${DAWN_FEATURES.join(',')}`]);
   const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
   if (adapter) return adapter;
   throw new Error("WebGPU found no GPU: install the GPU's Vulkan driver (libvulkan.so.1 and its ICD file), or point VK_ICD_FILENAMES at a software driver such as SwiftShader, or use another backend");

@@ -68,6 +68,7 @@ const ofExperts = (say: (mlp: MoeLayer['mlp']) => string) => (layer: LayerDescri
 
 const LAYER_TOPICS: readonly LayerTopic[] = [
   { topic: 'normPlacement', verb: 'norms', object: ({ norms }) => NORMS[norms] ?? norms },
+  { topic: 'normKind', verb: 'norms with', object: ({ normKind }) => normKind ?? 'nothing' },
   { topic: 'qkNorm', verb: 'norms', object: ({ qkNorm }) => (qkNorm === null ? 'neither queries nor keys' : (QK_NORMS[qkNorm] ?? qkNorm)) },
   { topic: 'attention', verb: 'has', object: ({ attention }) => ATTENTION[attention] ?? attention },
   { topic: 'heads', verb: 'has', object: ({ heads, headDim }) => `${count(heads, 'query head')} of ${headDim}` },

@@ -26,6 +26,13 @@ export type MlpDescription =
     readonly shared: number; readonly sharedHidden: number; readonly activation: string; readonly gated: boolean;
   };
 
+const NORMS: Readonly<Record<string, string>> = { rms_norm: 'RMSNorm', layer_norm: 'LayerNorm' };
+
+/** What readers call an op that norms. */
+export function normName(op: string): string {
+  return NORMS[op] ?? op;
+}
+
 export interface LayerDescription {
   readonly index: number;
   readonly attention: 'MHA' | 'GQA' | 'MQA' | 'MLA';
@@ -43,6 +50,8 @@ export interface LayerDescription {
   /** Null: no rotary positions in this layer. */
   readonly rope: RopeDescription | null;
   readonly norms: 'pre' | 'post' | 'pre+post' | 'none';
+  /** What the block's own norms compute; null where it has none. */
+  readonly normKind: string | null;
   readonly qkNorm: 'per head' | 'whole projection' | 'per head, no weight' | 'latent' | null;
   readonly mlp: MlpDescription | null;
   readonly parameters: number;
@@ -67,7 +76,7 @@ export function describeLayers(run: Execution, { calls }: Pass, counts: readonly
     const inside = layerCalls.filter(({ path }) => layerOf(path)?.child === attentionChild);
     return {
       index, ...describeAttention(cache, inside), rope: describeRope(run, inside, ropes), qkNorm: queryKeyNorm(cache, inside),
-      norms: normPlacement(layerCalls, attentionChild), mlp: describeMlp(run, layerCalls, attentionChild),
+      norms: normPlacement(layerCalls, attentionChild), normKind: normKind(layerCalls, attentionChild), mlp: describeMlp(run, layerCalls, attentionChild),
       ...sums[index], kvBytesPerToken: cache.width * 2,
     };
   });
@@ -143,12 +152,21 @@ function queryKeyNorm(cache: KvCache, calls: readonly Call[]): LayerDescription[
   return norm.inputs[0].spec.shape.length === 3 ? 'per head' : 'whole projection';
 }
 
+/** Whether a call is one of the block's own norms, not one of queries and keys. */
+function isBlockNorm({ op, path }: Call, attentionChild: string): boolean {
+  return /norm$/.test(op) && layerOf(path)?.child !== attentionChild;
+}
+
+function normKind(calls: readonly Call[], attentionChild: string): LayerDescription['normKind'] {
+  const norm = calls.find((call) => isBlockNorm(call, attentionChild));
+  return norm ? normName(norm.op) : null;
+}
+
 /** Where the block's own norms stand, from the order in which its children run. */
 function normPlacement(calls: readonly Call[], attentionChild: string): LayerDescription['norms'] {
-  const isNorm = (call: Call) => /norm$/.test(call.op) && layerOf(call.path)?.child !== attentionChild;
   const children = calls.filter(({ path }) => layerOf(path)!.child !== `layers.${layerOf(path)!.index}`);
   const [first, last] = [children[0], children.at(-1)];
-  const [pre, post] = [Boolean(first && isNorm(first)), Boolean(last && isNorm(last))];
+  const [pre, post] = [first, last].map((call) => call !== undefined && isBlockNorm(call, attentionChild));
   return pre ? (post ? 'pre+post' : 'pre') : post ? 'post' : 'none';
 }
 

@@ -43,7 +43,7 @@ export function layerColumns({ learnedPositions }: Pick<Description, 'learnedPos
     ['attention', attentionText],
     ['sees', reachText],
     ['positions', (layer) => positionsText(layer, learnedPositions)],
-    ['norms', ({ norms }) => norms],
+    ['norms', ({ norms, normKind }) => (normKind ? `${norms}, ${normKind}` : norms)],
     ['query/key norm', ({ qkNorm }) => qkNorm ?? 'none'],
     ['feed-forward', ({ mlp }) => mlpText(mlp)],
     ['parameters', ({ parameters }) => thousands(parameters)],

@@ -69,7 +69,7 @@ describe('lamella compare', () => {
     const { out } = await lamella('compare', 'gpt2', 'smollm3-3b');
     const [table, words] = out.split('* differs between the models\n');
     expect(table).toMatch(/parameters/);
-    expect(words).toMatch(/^\n- gpt2 has multi-head attention; SmolLM3-3B has grouped-query attention\.$/m);
+    expect(words).toMatch(/^- gpt2 norms with LayerNorm; SmolLM3-3B norms with RMSNorm\.\n- gpt2 has multi-head attention; SmolLM3-3B has grouped-query attention\.$/m);
     expect(words.replace(/\n {2}/g, ' ')).toMatch(/^- gpt2 places tokens by a learned table of 1,024 rows; SmolLM3-3B places tokens by RoPE of theta 5,000,000 in 27 of its 36 layers and by nothing \(NoPE\) in the other 9\.$/m);
   });
 

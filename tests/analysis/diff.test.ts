@@ -79,6 +79,7 @@ group('the difference', () => {
   it('of norms', async () => {
     expect(about(await between('olmo-2-1124-7b', 'gemma-3-1b'), 'normPlacement')?.sentence).toBe('OLMo-2-1124-7B norms what each sublayer gives, inside the residual; gemma-3-1b-it norms both what each sublayer reads and what it gives.');
     expect(about(await between('olmo-2-1124-7b', 'qwen3-8b'), 'qkNorm')?.sentence).toBe('OLMo-2-1124-7B norms queries and keys over their whole projection; Qwen3-8B norms queries and keys per head.');
+    expect(about(await between('gpt2-xl', 'qwen3-8b'), 'normKind')?.sentence).toBe('gpt2-xl norms with LayerNorm; Qwen3-8B norms with RMSNorm.');
   });
 
   it.each([['gpt2-xl', 'llama-4-scout'], ['smollm3-3b', 'gemma-3-4b'], ['qwen3-0.6b', 'kimi-k2']])('of %s and %s is the same the other way round', async (a, b) => {

@@ -2,6 +2,7 @@
 // and where its result is added back. Told by which call reads whose result, not by part names.
 
 import type { BufferId, Call } from '../../tensor/index.js';
+import { normName } from '../layers.js';
 import { layerOf } from '../parameters.js';
 
 export type StepKind = 'norm' | 'attention' | 'feedForward' | 'other';
@@ -17,12 +18,6 @@ export interface BlockStep {
 export interface Sublayer {
   readonly steps: readonly BlockStep[];
   readonly residual: boolean;
-}
-
-const NORMS: Readonly<Record<string, string>> = { rms_norm: 'RMSNorm', layer_norm: 'LayerNorm' };
-
-export function normName(op: string): string {
-  return NORMS[op] ?? op;
 }
 
 /** Calls of one child of the block that follow on one another, or one call of the block itself. */

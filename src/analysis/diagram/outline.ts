@@ -7,11 +7,12 @@ import type { Call } from '../../tensor/index.js';
 import { describe } from '../describe.js';
 import type { DescribeOptions, Description } from '../describe.js';
 import { execution } from '../execute.js';
+import { normName } from '../layers.js';
 import type { LayerDescription } from '../layers.js';
 import { layerOf } from '../parameters.js';
 import { openSource } from '../source.js';
 import type { DescribeSource } from '../source.js';
-import { normName, sublayersOf } from './block.js';
+import { sublayersOf } from './block.js';
 import type { BlockStep, Sublayer } from './block.js';
 
 export interface LayerOutline {

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { drawDiagram } from '../../src/analysis/index.js';
 import { convertToGguf, openCheckpoint, resolveSource } from '../../src/checkpoint/index.js';
-import { fakeIo, lamella, lamellaWith, temporaryFolder, tinyModel } from '../cli/helpers.js';
+import { fakeIo, lamella, lamellaWith, tinyModel } from '../cli/helpers.js';
+import { temporaryFolder } from '../temporary.js';
 
 describe('lamella diagram', () => {
   it('has help with examples', async () => {

@@ -12,7 +12,8 @@ import { backendNames } from '../../src/engine/index.js';
 import { findPublished, publishedNames } from '../../src/models/published.js';
 import { fakeHub } from '../checkpoint/fake-hub.js';
 import { modelDirectory, titled } from '../support.js';
-import { fakeIo, lamella, lamellaWith, safetensors, temporaryFolder, tinyConfig, tinyModel, tinyShapes } from './helpers.js';
+import { fakeIo, lamella, lamellaWith, safetensors, tinyConfig, tinyModel, tinyShapes } from './helpers.js';
+import { temporaryFolder } from '../temporary.js';
 
 /** What `npm start` compares. */
 const story = ['gpt2-xl', 'deepseek-v3', 'olmo-2-1124-7b', 'gemma-3-27b', 'mistral-small-3.1', 'llama-4-maverick', 'qwen3-235b-a22b', 'smollm3-3b', 'kimi-k2'];

@@ -7,7 +7,8 @@ import { describe, expect, it } from 'vitest';
 import { readGguf, readSafetensors } from '../../src/checkpoint/index.js';
 import { storyModel } from '../generate/story_model.js';
 import { hasShared, modelDirectory, shared } from '../support.js';
-import { fakeIo, lamella, lamellaWith, temporaryFolder, tinyModel, tinyShapes } from './helpers.js';
+import { fakeIo, lamella, lamellaWith, tinyModel, tinyShapes } from './helpers.js';
+import { temporaryFolder } from '../temporary.js';
 
 const continuation = async (model: string) => (await lamella('run', model, 'Once upon', '--max-tokens', '24', '--temperature', '0', '--ignore-eos', '--backend', 'reference', '--json')).out;
 const told = async (model: string) => (JSON.parse(await continuation(model)) as { tokens: number[] }).tokens;

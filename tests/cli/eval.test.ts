@@ -8,7 +8,8 @@ import { logProbability } from '../../src/generate/index.js';
 import { loadModel } from '../../src/index.js';
 import { storyModel } from '../generate/story_model.js';
 import { hasShared, shared } from '../support.js';
-import { fakeIo, lamella, lamellaWith, temporaryFolder, tinyModel } from './helpers.js';
+import { fakeIo, lamella, lamellaWith, tinyModel } from './helpers.js';
+import { temporaryFolder } from '../temporary.js';
 
 const evaluation = (...argv: string[]) => lamella('eval', ...argv, '--backend', 'reference');
 

@@ -1,13 +1,12 @@
 // Runs commands inside the test's process with captured streams, and makes tiny models of every
 // kind of health for them.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
-import { afterAll } from 'vitest';
 import { main } from '../../src/cli/program.js';
 import type { Io } from '../../src/cli/io.js';
+import { temporaryFolder } from '../temporary.js';
 
 export interface Ran { readonly code: number; readonly out: string; readonly err: string }
 
@@ -52,15 +51,6 @@ export async function lamella(...argv: string[]): Promise<Ran> {
 export async function lamellaWith(io: FakeIo, ...argv: string[]): Promise<Ran> {
   const code = await main(argv, io);
   return { code, out: io.out(), err: io.err() };
-}
-
-const folders: string[] = [];
-afterAll(() => { for (const folder of folders) rmSync(folder, { recursive: true, force: true }); });
-
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'lamella-cli-'));
-  folders.push(folder);
-  return folder;
 }
 
 const [VOCABULARY, WIDTH, HIDDEN, LAYERS] = [260, 16, 32, 2];

@@ -5,7 +5,8 @@ import { readFileSync, writeFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { hasShared, shared } from '../support.js';
-import { fakeIo, lamella, lamellaWith, safetensors, temporaryFolder, tinyConfig, tinyModel, tinyShapes } from './helpers.js';
+import { fakeIo, lamella, lamellaWith, safetensors, tinyConfig, tinyModel, tinyShapes } from './helpers.js';
+import { temporaryFolder } from '../temporary.js';
 import type { FakeIoOptions, Ran } from './helpers.js';
 
 const BACKEND = ['--backend', 'reference'];

@@ -1,9 +1,9 @@
 // A tiny model with a tokenizer of its own, made on the spot: enough to test text without any asset.
 
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { initialize } from '../../src/training/index.js';
+import { temporaryFolder } from '../temporary.js';
 
 /** GPT-2's byte alphabet: every byte has a printable character. */
 function byteAlphabet(): string[] {
@@ -16,7 +16,7 @@ function byteAlphabet(): string[] {
 
 /** A directory with a random Llama and a byte-level tokenizer of 257 tokens; the last ends a text. */
 export async function storyModel(): Promise<string> {
-  const directory = mkdtempSync(join(tmpdir(), 'lamella-story-'));
+  const directory = temporaryFolder();
   const model = await initialize({
     model_type: 'llama', vocab_size: 257, hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2,
     max_position_embeddings: 128, rms_norm_eps: 1e-5, rope_theta: 10000, tie_word_embeddings: true, hidden_act: 'silu', eos_token_id: 256,

@@ -9,7 +9,8 @@ import { hiddenParameters, presetArchitectures, presetConfig, presets } from '..
 import { parameters } from '../../src/nn/index.js';
 import { initialize, PackedBatches, TrainingRun } from '../../src/training/index.js';
 import type { RunSettings, TrainingStep } from '../../src/training/index.js';
-import { lamella, temporaryFolder } from '../cli/helpers.js';
+import { lamella } from '../cli/helpers.js';
+import { temporaryFolder } from '../temporary.js';
 
 const folder = temporaryFolder();
 const stories = join(folder, 'stories.txt');

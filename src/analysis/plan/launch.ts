@@ -5,7 +5,7 @@ import type { KvPrecision, WeightFormat } from '../formats.js';
 import type { EngineName } from './engine_flags.js';
 import { manifest } from './kubernetes.js';
 import type { Layout } from './layout.js';
-import type { PlanEntry, PlanSettings } from './plan.js';
+import type { PlanEntry, PlanSettings } from './entry.js';
 import { RESERVE } from './predict.js';
 import type { Profile } from './profile.js';
 

@@ -11,14 +11,14 @@ import { openSource } from '../source.js';
 import type { DescribeSource } from '../source.js';
 import { efficiencies } from './efficiency.js';
 import type { Efficiency } from './efficiency.js';
+import type { PlanEntry, PlanSettings } from './entry.js';
 import { findHardware } from './hardware.js';
-import type { Hardware, OwnHardware } from './hardware.js';
+import type { OwnHardware } from './hardware.js';
 import { launch } from './launch.js';
 import type { EngineName, Launch } from './launch.js';
 import { deviceCounts, layoutFor } from './layout.js';
-import type { Layout } from './layout.js';
 import { largest, memoryUse, predictSpeed } from './predict.js';
-import type { Formats, MemoryUse, Speed } from './predict.js';
+import type { MemoryUse } from './predict.js';
 import { profileModel } from './profile.js';
 import type { Profile } from './profile.js';
 import { PURPOSES } from './purposes.js';
@@ -47,31 +47,6 @@ export interface PlanOptions {
   readonly engine?: EngineName;
   readonly signal?: AbortSignal;
 }
-
-export interface PlanEntry {
-  readonly model: string;
-  readonly family: string;
-  readonly parameters: number;
-  readonly active: number;
-  readonly fits: boolean;
-  /** Why not, in one line; null where it fits. */
-  readonly obstacle: string | null;
-  readonly layout: Layout | null;
-  /** Of one device. */
-  readonly memory: MemoryUse | null;
-  /** Null where it does not fit. */
-  readonly speed: Speed | null;
-  /** At this batch; 0: none. */
-  readonly largestContext: number;
-  /** At this context; 0: none. */
-  readonly largestBatch: number;
-  /** Fewest devices of this kind on which it fits; null: more than were tried. */
-  readonly devicesNeeded: number | null;
-  readonly reasons: readonly string[];
-}
-
-/** The options with every default filled in. */
-export interface PlanSettings extends Formats { readonly hardware: Hardware; readonly devices: number; readonly context: number; readonly prompt: number; readonly batch: number; readonly purpose: Purpose }
 
 export interface Plan extends PlanSettings {
   readonly efficiency: Efficiency;

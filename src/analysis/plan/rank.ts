@@ -1,6 +1,6 @@
 // The order of a plan's entries, and the reasons for it in words.
 
-import type { PlanEntry, PlanSettings } from './plan.js';
+import type { PlanEntry, PlanSettings } from './entry.js';
 import { RESERVE } from './predict.js';
 import { PURPOSES } from './purposes.js';
 

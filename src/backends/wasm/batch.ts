@@ -4,7 +4,7 @@ import { checkBytes } from '../../tensor/index.js';
 import { RECORD_BYTES } from './abi.js';
 import type { Heap } from './heap.js';
 import { lowerings } from './lower/index.js';
-import type { LowerContext } from './lower/index.js';
+import type { LowerContext } from './lower/lowering.js';
 import { copyTask } from './lower/rows.js';
 import { relayout, unpackInto, wishOf } from './matrix-layout.js';
 import { brokenError, callError, reasonOf, settleCall } from './poison.js';

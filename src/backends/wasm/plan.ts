@@ -7,7 +7,7 @@ import { back, giveBack, lowerCall } from './batch.js';
 import type { Heap } from './heap.js';
 import { pack } from './layout.js';
 import type { Interval } from './layout.js';
-import type { LowerContext } from './lower/index.js';
+import type { LowerContext } from './lower/lowering.js';
 import { wishOf } from './matrix-layout.js';
 import { brokenError, callError, settleCall } from './poison.js';
 import { encode } from './records.js';

@@ -5,7 +5,7 @@ import type { DType, Spec } from '../../../tensor/index.js';
 import { Format, HEADS_AT_ONCE, Kernel, PAGE_TOKENS as KERNEL_PAGE, TILE_HEADS, TILE_ROWS } from '../abi.js';
 import { byBoth, byColumns, byRows, float, lastAxis, whole, written } from '../task.js';
 import type { Ref, Task, TaskOperand } from '../task.js';
-import type { Lowering } from './index.js';
+import type { Lowering } from './lowering.js';
 
 if (PAGE_TOKENS !== KERNEL_PAGE) throw new Error(`kernels were made for pages of ${KERNEL_PAGE} tokens, not ${PAGE_TOKENS}`);
 

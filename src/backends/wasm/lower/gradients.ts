@@ -5,7 +5,7 @@ import type { AdamWAttrs, Spec } from '../../../tensor/index.js';
 import { Kernel } from '../abi.js';
 import { byColumns, byRows, float, lastAxis, whole, written } from '../task.js';
 import type { Ref, SlotCall, Task } from '../task.js';
-import type { LowerContext, Lowering } from './index.js';
+import type { LowerContext, Lowering } from './lowering.js';
 
 const allFloat = (inputs: readonly Spec[]) => inputs.every(({ dtype }) => dtype === 'f32');
 /** Float32 all, but for indices. */

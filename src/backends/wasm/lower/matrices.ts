@@ -5,7 +5,7 @@ import type { BlockType, Spec } from '../../../tensor/index.js';
 import { ADDRESS_BYTES, DECODED_BYTES, Format, Kernel, PACKED, PANEL_ROWS, PANEL_TABLES, QUANTIZED_BYTES } from '../abi.js';
 import { byBoth, byRows, halves, whole, written } from '../task.js';
 import type { Ref, Task, TaskOperand } from '../task.js';
-import type { LowerContext, Lowering } from './index.js';
+import type { LowerContext, Lowering } from './lowering.js';
 
 const FORMATS = { f32: Format.f32, f16: Format.f16, bf16: Format.bf16, f8_e4m3: Format.f8, q8_0: Format.q8, q4_0: Format.q4, q4_k: Format.q4k, q6_k: Format.q6k } as const;
 

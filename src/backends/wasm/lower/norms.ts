@@ -5,7 +5,7 @@ import type { Spec } from '../../../tensor/index.js';
 import { Kernel } from '../abi.js';
 import { byBoth, byRows, float, lastAxis, whole, written } from '../task.js';
 import type { Ref, Task, TaskOperand } from '../task.js';
-import type { Lowering } from './index.js';
+import type { Lowering } from './lowering.js';
 
 const allFloat = (inputs: readonly Spec[]) => inputs.every(({ dtype }) => dtype === 'f32');
 

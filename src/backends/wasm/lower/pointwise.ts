@@ -5,7 +5,7 @@ import type { Spec } from '../../../tensor/index.js';
 import { Kernel } from '../abi.js';
 import { byBoth, byColumns, float, lastAxis, written } from '../task.js';
 import type { SlotCall, Task } from '../task.js';
-import type { Lowering } from './index.js';
+import type { Lowering } from './lowering.js';
 
 const WIDTH = 16;
 const allFloat = (inputs: readonly Spec[]) => inputs.every(({ dtype }) => dtype === 'f32');

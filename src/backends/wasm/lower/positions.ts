@@ -5,7 +5,7 @@ import { elementCount } from '../../../tensor/index.js';
 import { Kernel } from '../abi.js';
 import { byBoth, byRows, float, whole, written } from '../task.js';
 import type { Ref, SlotCall, Task } from '../task.js';
-import type { LowerContext, Lowering } from './index.js';
+import type { LowerContext, Lowering } from './lowering.js';
 
 interface RopeAttrs { layout: 'half' | 'interleaved'; amplitude: number; inverse?: boolean }
 

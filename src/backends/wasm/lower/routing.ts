@@ -2,7 +2,7 @@
 
 import { Kernel } from '../abi.js';
 import { byBoth, byRows, lastAxis, written } from '../task.js';
-import type { Lowering } from './index.js';
+import type { Lowering } from './lowering.js';
 
 interface TopKAttrs { k: number; groups?: number; groupsPicked?: number; groupScore?: 'sum2' | 'max' }
 

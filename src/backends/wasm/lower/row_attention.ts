@@ -4,7 +4,7 @@ import type { Attrs } from '../../../tensor/index.js';
 import { Kernel } from '../abi.js';
 import { byRows, float, lastAxis, whole, written } from '../task.js';
 import type { Ref, Task } from '../task.js';
-import type { Lowering } from './index.js';
+import type { Lowering } from './lowering.js';
 
 interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number }
 

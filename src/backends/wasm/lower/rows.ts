@@ -4,7 +4,7 @@ import { byteLength, elementCount } from '../../../tensor/index.js';
 import { Kernel } from '../abi.js';
 import { byColumns, byRows, halves, lastAxis, whole, written } from '../task.js';
 import type { Ref, Task } from '../task.js';
-import type { Lowering } from './index.js';
+import type { Lowering } from './lowering.js';
 import { formatOf, stored } from './matrices.js';
 
 const takeRows: Lowering = {

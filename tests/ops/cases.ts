@@ -16,6 +16,8 @@ export interface OpCase {
   readonly attrs?: Attrs;
   /** Inputs whose gradient is checked against finite differences. */
   readonly differentiable?: readonly number[];
+  /** Outputs that gradients come from, where it is not all of them. */
+  readonly seeded?: readonly number[];
   /** Backends for inference need not have it. */
   readonly training?: true;
 }
@@ -109,7 +111,7 @@ const attention = (name: string, N: number, K: number, H: number, V: number, att
   const k = f32(7, K, H);
   return {
     op: 'attention', name, inputs: [f32(7, N, H), k, shared ? k : f32(7, K, V), rows.positions, rows.starts],
-    attrs: { scale: 0.4, valueDim: V, ...attrs }, differentiable: shared ? [0] : [0, 1, 2], training: true,
+    attrs: { scale: 0.4, valueDim: V, ...attrs }, differentiable: shared ? [0] : [0, 1, 2], seeded: [0], training: true,
   };
 };
 

@@ -12,7 +12,10 @@ import type { OpCase } from './cases.js';
 const device = () => new Device(new ReferenceBackend());
 const upload = (on: Device, c: OpCase): Tensor[] => c.inputs.map(({ spec, values }) => fromArray(on, spec.shape, values));
 
-/** Sum of all float outputs times fixed noise: a scalar that every output element moves. */
+/** Outputs that gradients come from: all of floats, or those that a case names. */
+const seeded = (c: OpCase, i: number, out: Tensor): boolean => out.dtype === 'f32' && (c.seeded?.includes(i) ?? true);
+
+/** Sum of such outputs times fixed noise: a scalar that every one of their elements moves. */
 async function weighedSum(on: Device, c: OpCase, replaced?: { input: number; values: Float32Array }): Promise<number> {
   const outputs = scope(() => {
     const inputs = upload(on, c);
@@ -21,7 +24,7 @@ async function weighedSum(on: Device, c: OpCase, replaced?: { input: number; val
   });
   let sum = 0;
   for (const [i, out] of outputs.entries()) {
-    if (out.dtype === 'f32') (await out.toFloat32()).forEach((x, j) => { sum += x * weights(i, j); });
+    if (seeded(c, i, out)) (await out.toFloat32()).forEach((x, j) => { sum += x * weights(i, j); });
     out.release();
   }
   return sum;
@@ -60,7 +63,7 @@ async function expectGradient(c: OpCase, input: number): Promise<void> {
   const gradient = scope(() => {
     const inputs = upload(on, c);
     const { result: outputs, tape } = recordTape(() => apply(c.op, inputs, c.attrs));
-    const seeds = outputs.map((out, i) => (out.dtype === 'f32' ? fromArray(on, out.shape, Float32Array.from({ length: out.shape.reduce((a, b) => a * b, 1) }, (_, j) => weights(i, j))) : null));
+    const seeds = outputs.map((out, i) => (seeded(c, i, out) ? fromArray(on, out.shape, Float32Array.from({ length: out.shape.reduce((a, b) => a * b, 1) }, (_, j) => weights(i, j))) : null));
     return tape.backward(outputs, seeds, [inputs[input]])[0]!.retain();
   });
   const got = await gradient.toFloat32();

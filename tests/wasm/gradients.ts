@@ -2,7 +2,8 @@
 // WebGPU. The outputs of gradients are held to the ops' own loops, like all others.
 
 import { noise } from '../numbers.js';
-import { bytesOf, floats, ints } from './runs.js';
+import { getOp } from '../../src/tensor/index.js';
+import { bytesOf, expected, floats, ints } from './runs.js';
 import type { Bytes, OpRun } from './runs.js';
 
 interface Case extends OpRun { readonly note: string; readonly tolerance?: number }
@@ -18,14 +19,19 @@ const manyPicks = ints([300, 2], Array.from({ length: 600 }, (_, i) => (i * i + 
 const numbers = (...values: number[]): Bytes => ({ spec: { shape: [values.length], dtype: 'f32' }, bytes: bytesOf(Float32Array.from(values)) });
 const positive = (shape: number[], seed: number): Bytes => ({ ...floats(shape), bytes: bytesOf(noise(shape.reduce((a, b) => a * b, 1), seed).map(Math.abs)) });
 
-const attention = [['grouped queries', 4, 2, 10, 10, {}], ['window', 2, 2, 8, 5, { window: 4 }], ['chunk', 3, 1, 9, 9, { chunk: 7 }], ['a latent row', 4, 1, 12, 7, {}], ['large scores', 2, 1, 8, 8, { scale: 30 }]]
+/** What an op's definition gives, as inputs of another. */
+const results = (run: OpRun): Bytes[] => expected(run).map((bytes, i) => ({ spec: getOp(run.op).infer(run.inputs.map(({ spec }) => spec), run.attrs ?? {})[i], bytes }));
+
+// Rows of more than one piece (96 and 40 numbers), of one that is not whole vectors, and none that a tile divides.
+const attention = [['several pieces', 4, 2, 96, 40, {}], ['one piece', 4, 2, 32, 32, {}], ['grouped queries', 4, 2, 10, 10, {}], ['window', 2, 2, 8, 5, { window: 4 }], ['chunk', 3, 1, 9, 9, { chunk: 7 }], ['a latent row', 4, 1, 12, 7, {}], ['large scores', 2, 1, 8, 8, { scale: 30 }]]
   .flatMap(([note, N, K, H, D, extra]): Case[] => {
     const attrs = { scale: 0.4, valueDim: Number(D), ...(extra as object) };
     const [q, k, v] = [floats([T, Number(N), Number(H)]), floats([T, Number(K), Number(H)], 2), floats([T, Number(K), Number(H)], 3)];
+    const inputs = [q, k, v, positions, starts];
     return [
-      { op: 'attention', note: String(note), attrs, inputs: [q, k, v, positions, starts] },
+      { op: 'attention', note: String(note), attrs, inputs },
       { op: 'attention_max', note: String(note), attrs, inputs: [q, k, positions, starts] },
-      { op: 'attention_grad', note: String(note), attrs, inputs: [q, k, v, positions, starts, floats([T, Number(N), Number(D)], 4)], tolerance: 3e-5 },
+      { op: 'attention_grad', note: String(note), attrs, inputs: [...inputs, ...results({ op: 'attention', inputs, attrs }), floats([T, Number(N), Number(D)], 4)], tolerance: 3e-5 },
     ];
   });
 
@@ -41,10 +47,12 @@ export const gradientCases: readonly Case[] = [
   { op: 'layer_norm_grad', note: 'rows', attrs: { eps: 1e-5 }, inputs: [floats([19, 37]), floats([19, 37], 2), floats([37], 3)] },
   { op: 'softmax_grad', note: 'rows', inputs: [floats([19, 37]), floats([19, 37], 2)] },
   { op: 'normalize_sum_grad', note: 'routing weights', attrs: { epsilon: 1e-20 }, inputs: [{ ...floats([19, 5]), bytes: bytesOf(noise(95).map((x) => Math.abs(x) + 0.1)) }, floats([19, 5], 2)] },
-  { op: 'sum_to', note: 'many rows', attrs: { shape: [37] }, inputs: [floats([300, 37])] },
+  ...[[300, 37], [40, 3, 7], [9, 300]].map(([rows, ...shape]): Case => ({ op: 'sum_to', note: `${rows} rows of ${shape.join(' x ')}`, attrs: { shape }, inputs: [floats([rows, ...shape])] })),
   { op: 'add_rows', note: 'with repeats and padding', attrs: { rows: 11 }, inputs: [floats([21, 37]), ints([21], Array.from({ length: 21 }, (_, i) => (i * 7) % 12 - 1))] },
   { op: 'scatter', note: 'with repeats', attrs: { width: 7 }, inputs: [floats([21, 2]), picks] },
   { op: 'pad', note: 'in the middle', attrs: { start: 3, width: 20 }, inputs: [floats([21, 9])] },
+  { op: 'pad', note: 'whole vectors', attrs: { start: 4, width: 20 }, inputs: [floats([21, 8])] },
+  { op: 'silu_grad', note: 'whole vectors', inputs: [floats([21, 8]), floats([21, 8], 2)] },
   { op: 'combine_grad', note: 'an odd width', inputs: [floats([21, 2, 13]), floats([21, 2], 2), floats([21, 13], 3)] },
   ...[true, false].map((shared): Case => ({ op: 'expert_linear_grad_input', note: shared ? 'one row for all' : 'a row each', attrs: { shared }, inputs: [floats([21, 2, 11]), floats([5, 11, 14], 2), picks] })),
   ...[[21, 14], [21, 2, 14]].map((shape): Case => ({ op: 'expert_linear_grad_weight', note: `${shape.length} axes`, attrs: { experts: 6 }, inputs: [floats(shape), floats([21, 2, 11], 2), picks] })),
@@ -52,6 +60,9 @@ export const gradientCases: readonly Case[] = [
   ...[[300, 70], [300, 2, 70]].map((shape): Case => ({ op: 'expert_linear_grad_weight', note: `many choices, ${shape.length} axes`, attrs: { experts: 6 }, inputs: [floats(shape), floats([300, 2, 5], 2), manyPicks] })),
   { op: 'head_linear_grad', note: 'many tokens', attrs: { start: 0, block: 3 }, inputs: [floats([300, 2, 14]), floats([300, 2, 2], 2)] },
   { op: 'head_linear_grad', note: 'rows in the middle', attrs: { start: 2, block: 9 }, inputs: [floats([21, 3, 14]), floats([21, 3, 4], 2)] },
+  ...[true, false].map((transposed): Case => ({
+    op: 'head_linear', note: `many tokens${transposed ? ', transposed' : ''}`, attrs: { start: 2, rows: 5, transposed }, inputs: [floats([70, 3, transposed ? 5 : 14]), floats([27, 14], 2)],
+  })),
   { op: 'cross_entropy', note: 'an odd vocabulary', inputs: [floats([21, 103], 1, 20), ints([21], Array.from({ length: 21 }, (_, i) => i * 4))] },
   { op: 'cross_entropy_grad', note: 'an odd vocabulary', inputs: [floats([21, 103], 1, 20), ints([21], Array.from({ length: 21 }, (_, i) => i * 4)), floats([1], 3)] },
   { op: 'sum_squares', note: 'many', attrs: { at: 2 }, inputs: [floats([4]), floats([67, 131])] },

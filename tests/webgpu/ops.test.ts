@@ -26,6 +26,14 @@ const elementwise: Case[] = [
   ...['silu', 'gelu_tanh', 'sigmoid'].map((op): Case => ({ op, inputs: [floats([100], 1, 1000)], note: 'where exp overflows' })),
   { op: 'mul', inputs: [floats([4, 6, 9]), floats([6, 9], 2)], note: 'the last axes' },
   { op: 'silu_mul', inputs: [floats([3, 70], 1, 9), floats([3, 70], 2)] },
+  // What fills whole vectors is taken four numbers at a time.
+  ...['add', 'mul'].map((op): Case => ({ op, inputs: [floats([5, 3, 8]), floats([3, 8], 2)], note: 'whole vectors' })),
+  ...['silu', 'gelu_tanh', 'sigmoid'].map((op): Case => ({ op, inputs: [floats([5, 8], 1, 5)], note: 'whole vectors' })),
+  { op: 'scale', inputs: [floats([5, 8])], attrs: { factor: 0.3 }, note: 'whole vectors' },
+  { op: 'silu_mul', inputs: [floats([3, 72], 1, 9), floats([3, 72], 2)], note: 'whole vectors' },
+  { op: 'slice', inputs: [floats([5, 3, 12])], attrs: { start: 4, length: 4 }, note: 'whole vectors' },
+  { op: 'slice', inputs: [floats([4, 12])], attrs: { start: 3, length: 4 }, note: 'whole vectors from the middle of one' },
+  { op: 'concat', inputs: [floats([5, 8]), floats([5, 4], 2)], note: 'whole vectors' },
   { op: 'temperature', inputs: [floats([4, 2, 5]), integers([4], [0, 7, 8, 100_000])], attrs: { floorScale: 8, strength: 0.1 }, note: 'far out' },
   { op: 'copy', inputs: [floats([9, 7]), floats([5, 7], 2)], readInput: 0 },
 ];

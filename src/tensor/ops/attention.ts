@@ -3,7 +3,8 @@
 // columns of wider rows (MLA's latent rows are keys and values at once).
 //
 //   attention        keys and values are the step's own rows [T, K, H]: training and the oracle.
-//                    `starts` [T]: the row that holds position 0 of the token's sequence.
+//                    `starts` [T]: the row that holds position 0 of the token's sequence. A second output
+//                    [T, N], log of the sum of e^score, spares its gradient finding it again.
 //   paged_attention  they lie in pages [P, K, 64, H] found through `pageTable` [S, entries] and
 //                    the token's sequence `slots` [T]; slot -1 (padding) gives zeros. Pages may be f16 or q8_0.
 //                    What one head reads of a page is one piece of memory.
@@ -48,8 +49,8 @@ function inferAttention(name: string, inputs: readonly Spec[], { valueDim }: Att
   return [{ shape: [q.shape[0], q.shape[1], valueDim], dtype: 'f32' }];
 }
 
-/** Softmax weights of head n of token t over rows `rowOf(lo) ... rowOf(position)`. */
-function attentionWeights(q: Float32Array, at: number, keys: Float32Array, H: number, rows: readonly number[], scale: number): Float64Array {
+/** Softmax weights of head n of token t over rows `rowOf(lo) ... rowOf(position)`, and the log of what they were divided by. */
+function attentionWeights(q: Float32Array, at: number, keys: Float32Array, H: number, rows: readonly number[], scale: number): { weights: Float64Array; lse: number } {
   const weights = new Float64Array(rows.length);
   let [max, sum] = [-Infinity, 0];
   for (let j = 0; j < rows.length; j++) {
@@ -60,7 +61,7 @@ function attentionWeights(q: Float32Array, at: number, keys: Float32Array, H: nu
   }
   for (let j = 0; j < rows.length; j++) sum += weights[j] = Math.exp(weights[j] - max);
   for (let j = 0; j < rows.length; j++) weights[j] /= sum;
-  return weights;
+  return { weights, lse: max + Math.log(sum) };
 }
 
 /** Where keys and values lie: the row of one token and head, in rows of one head's numbers. */
@@ -69,8 +70,8 @@ interface Rows {
   rowOf(t: number, position: number, head: number): number;
 }
 
-/** The loops that both forms share. */
-function attend(q: View, k: View, v: View, out: View, positions: Int32Array, attrs: AttentionAttrs, { padding, rowOf }: Rows): void {
+/** The loops that both forms share; `lse` [T, N] only where it is wanted. */
+function attend(q: View, k: View, v: View, [out, lse]: readonly View[], positions: Int32Array, attrs: AttentionAttrs, { padding, rowOf }: Rows): void {
   const [T, N, H] = q.spec.shape;
   const K = keyHeads(k.spec);
   const V = v.rowLength;
@@ -82,7 +83,8 @@ function attend(q: View, k: View, v: View, out: View, positions: Int32Array, att
       const head = Math.floor((n * K) / N);
       const rows: number[] = [];
       for (let p = firstVisible(attrs, positions[t]); p <= positions[t]; p++) rows.push(rowOf(t, p, head));
-      const weights = attentionWeights(query, (t * N + n) * H, keys, H, rows.map((row) => row * H), attrs.scale);
+      const { weights, lse: log } = attentionWeights(query, (t * N + n) * H, keys, H, rows.map((row) => row * H), attrs.scale);
+      if (lse) lse.f32[t * N + n] = log;
       const sums = new Float64Array(D);
       for (let j = 0; j < rows.length; j++) {
         for (let d = 0; d < D; d++) sums[d] += weights[j] * values[rows[j] * V + d];
@@ -107,19 +109,23 @@ function attentionCost([q, k, v]: readonly Spec[], attrs: AttentionAttrs, { cont
 
 defineOp<AttentionAttrs>({
   name: 'attention',
-  infer: (inputs, attrs) => inferAttention('attention', inputs, attrs),
-  reference([q, k, v, positions, starts], [out], attrs) {
+  infer: (inputs, attrs) => [...inferAttention('attention', inputs, attrs), { shape: inputs[0].shape.slice(0, 2), dtype: 'f32' }],
+  reference([q, k, v, positions, starts], outputs, attrs) {
     const first = starts.i32;
     const K = keyHeads(k.spec);
-    attend(q, k, v, out, positions.i32, attrs, { padding: () => false, rowOf: (t, position, head) => (first[t] + position) * K + head });
+    attend(q, k, v, outputs, positions.i32, attrs, { padding: () => false, rowOf: (t, position, head) => (first[t] + position) * K + head });
   },
-  saves: { inputs: [0, 1, 2, 3, 4] },
-  vjp(saved, [dy], attrs) {
+  saves: { inputs: [0, 1, 2, 3, 4], outputs: [0, 1] },
+  vjp(saved, [dy, dlse], attrs) {
+    if (dlse) throw new Error('attention: only its first output has a gradient');
     if (!dy) return [];
-    const inputs = [0, 1, 2, 3, 4].map((i) => saved.input(i));
-    return [...apply('attention_grad', [...inputs, dy], { ...attrs }), null, null];
+    const kept = [...[0, 1, 2, 3, 4].map((i) => saved.input(i)), saved.output(0), saved.output(1)];
+    return [...apply('attention_grad', [...kept, dy], { ...attrs }), null, null];
   },
-  cost: attentionCost,
+  cost(inputs, attrs, context) {
+    const cost = attentionCost(inputs, attrs, context);
+    return { ...cost, bytesWritten: cost.bytesWritten + inputs[0].shape[0] * inputs[0].shape[1] * 4 };
+  },
 });
 
 // attention_max: the largest score (q . k times scale, before the softmax) of each query head, [N].
@@ -141,10 +147,11 @@ defineOp<AttentionAttrs>({
   cost: ([q, k], attrs, context) => ({ ...attentionCost([q, k, k], { ...attrs, valueDim: 0 }, context), bytesWritten: q.shape[1] * 4 }),
 });
 
+// Inputs: those of attention, both its outputs, and the first one's gradient.
 defineOp<AttentionAttrs>({
   name: 'attention_grad',
   infer: ([q, k, v]) => [q, k, v].map((spec) => ({ shape: spec.shape, dtype: 'f32' as const })),
-  reference([q, k, v, positions, starts, dout], [dq, dk, dv], attrs) {
+  reference([q, k, v, positions, starts, , , dout], [dq, dk, dv], attrs) {
     const [T, N, H] = q.spec.shape;
     const K = k.spec.shape[1];
     const [V, D] = [v.rowLength, attrs.valueDim];
@@ -156,7 +163,7 @@ defineOp<AttentionAttrs>({
       const rows: number[] = [];
       for (let p = firstVisible(attrs, position); p <= position; p++) rows.push((starts.i32[t] + p) * K + head);
       const at = (t * N + n) * H;
-      const weights = attentionWeights(query, at, keys, H, rows.map((row) => row * H), attrs.scale);
+      const { weights } = attentionWeights(query, at, keys, H, rows.map((row) => row * H), attrs.scale);
       const dWeights = rows.map((row, j) => {
         let dot = 0;
         for (let d = 0; d < D; d++) {
@@ -191,7 +198,7 @@ defineOp<AttentionAttrs>({
   reference([q, k, v, positions, slots, pageTable], [out], attrs) {
     const slot = slots.i32;
     const row = pagedRows(pageTable, keyHeads(k.spec));
-    attend(q, k, v, out, positions.i32, attrs, { padding: (t) => slot[t] < 0, rowOf: (t, position, head) => row(slot[t], position, head) });
+    attend(q, k, v, [out], positions.i32, attrs, { padding: (t) => slot[t] < 0, rowOf: (t, position, head) => row(slot[t], position, head) });
   },
   cost: attentionCost,
 });

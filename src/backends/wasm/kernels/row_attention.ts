@@ -45,7 +45,7 @@ function scores(q: usize, k: usize, start: i32, position: i32, head: i32): void 
   }
 }
 
-/** Operands: q, k, v, positions, starts, out. */
+/** Operands: q, k, v, positions, starts, out, and log of the sum of e^score [T, N]. */
 export function rowAttention(): void {
   const N = int(1), K = int(2), V = int(4), D = int(5);
   for (let t = rowLo; t < rowHi; t++) for (let n = 0; n < N; n++) {
@@ -53,6 +53,7 @@ export function rowAttention(): void {
     scores(rowOf(pointer(0), t, N, n, int(3)), pointer(1), number(pointer(4), t), number(pointer(3), t), head);
     memory.fill(to, 0, <usize>D << 2);
     for (let j = 0; j < count; j++) accumulate(to, rowOf(pointer(2), first + j, K, head, V), load<f32>(score(j)) / total, D);
+    store<f32>(pointer(6) + (<usize>(t * N + n) << 2), top + <f32>Math.log(total));
   }
 }
 

@@ -24,8 +24,8 @@ const supports: Lowering['supports'] = (inputs) => inputs.every(({ dtype }) => d
 
 const attention: Lowering = {
   supports,
-  lower: ({ call, inputs: [q, k, v, positions, starts], outputs: [out] }) => [
-    overTokens(Kernel.row_attention, q, [byRows(q), whole(k), whole(v), whole(positions), whole(starts), written(byRows(out))], numbersOf(q, k, v, call.attrs)),
+  lower: ({ call, inputs: [q, k, v, positions, starts], outputs: [out, lse] }) => [
+    overTokens(Kernel.row_attention, q, [byRows(q), whole(k), whole(v), whole(positions), whole(starts), written(byRows(out)), written(byRows(lse))], numbersOf(q, k, v, call.attrs)),
   ],
 };
 
@@ -41,9 +41,10 @@ const attentionMax: Lowering = {
   },
 };
 
+// Finds each row's sums again: it has its scores in scratch anyway.
 const attentionGrad: Lowering = {
   supports,
-  lower({ call, inputs: [q, k, v, positions, starts, dout], outputs: [dq, dk, dv] }, { temporary }) {
+  lower({ call, inputs: [q, k, v, positions, starts, , , dout], outputs: [dq, dk, dv] }, { temporary }) {
     const [T, N, H] = q.spec.shape;
     const [K, V] = [k.spec.shape[1], lastAxis(v.spec)];
     const kept: Ref = { slot: temporary(T * N * 12), spec: { shape: [T, N, 3], dtype: 'f32' } };

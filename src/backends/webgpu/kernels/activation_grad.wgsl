@@ -1,13 +1,13 @@
 // The slope of an activation, times the gradient: SLOPE 0 sigmoid, 1 silu, 2 gelu_tanh.
 struct Params { count: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> dx: array<f32>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(1) var<storage, read_write> dx: array<Number>;
+@group(0) @binding(2) var<storage, read> x: array<Number>;
+@group(0) @binding(3) var<storage, read> dy: array<Number>;
 //#include grid
 //#include activations
 
-fn slope(x: f32) -> f32 {
+fn slope(x: Number) -> Number {
   if (SLOPE == 2u) {
     // x times the logistic function of 2u (see activations): s + x s (1 - s) 2u'.
     let s = sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x));

@@ -4,6 +4,30 @@ import type { Attrs, Call, DType } from '../../../tensor/index.js';
 import { count, float, LANES, typed } from '../kernel.js';
 import type { Dispatch, Kernel } from '../kernel.js';
 
+const none = (): number[] => [];
+
+/** Counts of numbers as kernels with `number` see them: of vectors, where all are multiples of four. */
+export function inFours(counts: readonly number[]): { FOURS: boolean; numbers: number[] } {
+  const FOURS = counts.every((n) => n % 4 === 0);
+  return { FOURS, numbers: counts.map((n) => (FOURS ? n / 4 : n)) };
+}
+
+/**
+ * A kernel of one output that lanes take four numbers at a time of, where all counts are multiples of four: of its
+ * elements, and what `counts` adds. `rest`: constants behind these.
+ */
+export function pointwise(source: string, types: readonly DType[], counts: (call: Call) => number[] = none, rest: (call: Call) => number[] = none, parameters = {}): Kernel {
+  return {
+    accepts: typed(types),
+    dispatch(call: Call): Dispatch {
+      const { FOURS, numbers } = inFours([count(call.outputs[0]), ...counts(call)]);
+      return {
+        source, parameters: { ...parameters, FOURS }, writes: call.outputs, reads: call.inputs, constants: [...numbers, ...rest(call)], groups: Math.ceil(numbers[0] / LANES), group: LANES,
+      };
+    },
+  };
+}
+
 /** A kernel of one output, whose constants begin with its element count. */
 function elementwise(source: string, types: readonly DType[], constants: (call: Call) => number[]): Kernel {
   return {
@@ -18,7 +42,6 @@ function elementwise(source: string, types: readonly DType[], constants: (call: 
 const attribute = (attrs: Attrs, name: string): number => attrs[name] as number;
 const lastAxis = (call: Call, input: number): number => call.inputs[input].spec.shape.at(-1) ?? 1;
 const period = (call: Call): number[] => [count(call.inputs[1])];
-const none = (): number[] => [];
 
 const rope: Kernel = {
   accepts: typed(['f32', 'i32', 'f32']),
@@ -43,17 +66,17 @@ const copy: Kernel = {
 };
 
 export const elementwiseKernels: Readonly<Record<string, Kernel>> = {
-  add: elementwise('add', ['f32', 'f32'], period),
-  mul: elementwise('mul', ['f32', 'f32'], period),
-  scale: elementwise('scale', ['f32'], ({ attrs }) => [float(attribute(attrs, 'factor'))]),
-  silu: elementwise('silu', ['f32'], none),
-  gelu_tanh: elementwise('gelu_tanh', ['f32'], none),
-  sigmoid: elementwise('sigmoid', ['f32'], none),
-  silu_mul: elementwise('silu_mul', ['f32', 'f32'], none),
+  add: pointwise('add', ['f32', 'f32'], period),
+  mul: pointwise('mul', ['f32', 'f32'], period),
+  scale: pointwise('scale', ['f32'], none, ({ attrs }) => [float(attribute(attrs, 'factor'))]),
+  silu: pointwise('silu', ['f32']),
+  gelu_tanh: pointwise('gelu_tanh', ['f32']),
+  sigmoid: pointwise('sigmoid', ['f32']),
+  silu_mul: pointwise('silu_mul', ['f32', 'f32']),
   temperature: elementwise('temperature', ['f32', 'i32'], (call) => [
     count(call.outputs[0]) / count(call.inputs[1]), float(attribute(call.attrs, 'floorScale')), float(attribute(call.attrs, 'strength'))]),
-  slice: elementwise('slice', ['f32'], (call) => [attribute(call.attrs, 'length'), lastAxis(call, 0), attribute(call.attrs, 'start')]),
-  concat: elementwise('concat', ['f32', 'f32'], (call) => [lastAxis(call, 0), lastAxis(call, 1)]),
+  slice: pointwise('slice', ['f32'], (call) => [attribute(call.attrs, 'length'), lastAxis(call, 0), attribute(call.attrs, 'start')]),
+  concat: pointwise('concat', ['f32', 'f32'], (call) => [lastAxis(call, 0), lastAxis(call, 1)]),
   gather: elementwise('gather', ['f32', 'i32'], (call) => [lastAxis(call, 1), lastAxis(call, 0)]),
   outer: elementwise('outer', ['f32', 'f32'], (call) => [lastAxis(call, 0), lastAxis(call, 1)]),
   combine: elementwise('combine', ['f32', 'f32'], (call) => [call.inputs[0].spec.shape[1], lastAxis(call, 0)]),

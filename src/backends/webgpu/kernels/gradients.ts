@@ -4,6 +4,7 @@ import { elementCount } from '../../../tensor/index.js';
 import type { Call, DType, Operand } from '../../../tensor/index.js';
 import { count, float, LANES, rowsAndColumns, scratch, typed } from '../kernel.js';
 import type { Dispatch, Kernel } from '../kernel.js';
+import { inFours, pointwise } from './elementwise.js';
 import { reduceAll, stridedProduct, sumRows } from './strided.js';
 
 const number = (call: Call, name: string): number => call.attrs[name] as number;
@@ -12,12 +13,12 @@ const lastAxis = ({ spec }: Operand): number => spec.shape.at(-1) ?? 1;
 const lanesFor = (columns: number): number => (columns > 256 ? 256 : columns > 32 ? LANES : 32);
 
 /** A kernel with a lane per number of its result. */
-function byElement(source: string, types: readonly DType[], constants: (call: Call) => number[], parameters = {}): Kernel {
+function byElement(source: string, types: readonly DType[], constants: (call: Call) => number[]): Kernel {
   return {
     accepts: typed(types),
     dispatch(call) {
       const n = count(call.outputs[0]);
-      return { source, parameters, writes: call.outputs, reads: call.inputs, constants: [n, ...constants(call)], groups: Math.ceil(n / LANES), group: LANES };
+      return { source, writes: call.outputs, reads: call.inputs, constants: [n, ...constants(call)], groups: Math.ceil(n / LANES), group: LANES };
     },
   };
 }
@@ -36,7 +37,7 @@ function byRow(source: string, types: readonly DType[], constants: (call: Call, 
 }
 
 const none = (): number[] => [];
-const activation = (SLOPE: number): Kernel => byElement('activation_grad', ['f32', 'f32'], none, { SLOPE });
+const activation = (SLOPE: number): Kernel => pointwise('activation_grad', ['f32', 'f32'], undefined, undefined, { SLOPE });
 const normGrad = (CENTRED: boolean, required: number): Kernel => byRow('norm_grad', ['f32', 'f32', 'f32'],
   (call) => [float(number(call, 'eps')), float((call.attrs.offset as number | undefined) ?? 0)], ({ inputs }) => ({ CENTRED, WEIGHT: inputs.length > 2 }), required);
 
@@ -120,13 +121,13 @@ const headGrad: Kernel = {
     const rows = lastAxis(narrow);
     const { start, block } = attrs as { start: number; block: number };
     const used = scratch(0, { shape: [heads, rows, columns], dtype: 'f32' });
-    const n = count(dw);
+    const { FOURS, numbers } = inFours([count(dw), rows * columns, block * columns, start * columns]);
     return [
       ...stridedProduct({
         m: rows, n: columns, depth: tokens, batches: heads, out: { operand: used }, index: 1,
         a: { operand: narrow, across: 1, depth: heads * rows, batch: rows }, b: { operand: wide, across: 1, depth: heads * columns, batch: columns },
       }),
-      { source: 'pad', writes: [dw], reads: [used], constants: [n, rows * columns, block * columns, start * columns], groups: Math.ceil(n / LANES), group: LANES },
+      { source: 'pad', parameters: { FOURS }, writes: [dw], reads: [used], constants: numbers, groups: Math.ceil(numbers[0] / LANES), group: LANES },
     ];
   },
 };
@@ -153,7 +154,7 @@ export const gradientKernels: Readonly<Record<string, Kernel>> = {
   normalize_sum_grad: byRow('normalize_sum_grad', ['f32', 'f32'], (call) => [float(number(call, 'epsilon'))]),
   sum_to: sumTo, add_rows: addRows, combine_grad: combineGrad,
   scatter: byElement('scatter', ['f32', 'i32'], ({ inputs: [x], outputs: [out] }) => [lastAxis(out), lastAxis(x)]),
-  pad: byElement('pad', ['f32'], (call) => [lastAxis(call.inputs[0]), lastAxis(call.outputs[0]), number(call, 'start')]),
+  pad: pointwise('pad', ['f32'], (call) => [lastAxis(call.inputs[0]), lastAxis(call.outputs[0]), number(call, 'start')]),
   expert_linear_grad_input: expertGradInput, expert_linear_grad_weight: expertGradWeight, head_linear_grad: headGrad,
   cross_entropy: crossEntropy,
   cross_entropy_grad: { ...byRow('row_loss_grad', ['f32', 'i32', 'f32'], (_, fault) => [fault]), fault: beyondVocabulary },

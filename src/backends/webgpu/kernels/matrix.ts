@@ -6,6 +6,7 @@ import { count, LANES, scratch } from '../kernel.js';
 import type { Bound, Capabilities, Dispatch, Kernel } from '../kernel.js';
 import { product } from './product.js';
 import { rowParts } from './row_parts.js';
+import { stridedProduct } from './strided.js';
 import { isWeight, weightConstants, weightParameters } from './weight.js';
 
 /** Lanes of a product of a matrix and few rows. */
@@ -140,13 +141,25 @@ const matmul: Kernel = {
   },
 };
 
+/** Tokens from which each head's rows are one product of matrices. */
+const MANY_TOKENS = 32;
+
 const headLinear: Kernel = {
   accepts: ([x, w]) => x.dtype === 'f32' && isWeight(w),
   dispatch({ inputs, outputs, attrs }) {
     const [x, w] = inputs;
     const { start, rows, transposed } = attrs as { start: number; rows: number; transposed: boolean };
-    const heads = x.spec.shape[1];
+    const [tokens, heads, depth] = x.spec.shape;
     const n = count(outputs[0]);
+    if (tokens >= MANY_TOKENS && w.spec.dtype === 'f32') {
+      const [block, columns] = [w.spec.shape[0] / heads, w.spec.shape[1]];
+      const wide = transposed ? columns : rows;
+      return stridedProduct({
+        m: tokens, n: wide, depth, batches: heads, out: { operand: outputs[0], row: heads * wide, batch: wide },
+        a: { operand: x, across: heads * depth, depth: 1, batch: depth },
+        b: { operand: w, across: transposed ? 1 : columns, depth: transposed ? columns : 1, batch: block * columns, start: start * columns },
+      });
+    }
     return {
       source: 'head_linear', parameters: { ...weightParameters(w.spec), TRANSPOSED: transposed }, writes: outputs, reads: inputs,
       constants: [...weightConstants(w.spec), n, heads, w.spec.shape[0] / heads, start, rows], groups: Math.ceil(n / LANES), group: LANES,

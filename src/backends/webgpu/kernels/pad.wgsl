@@ -1,15 +1,16 @@
 // pad: rows of `length` numbers as columns [start, start + length) of rows of `width`, zeros beside them.
 struct Params { count: u32, length: u32, width: u32, start: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> out: array<Number>;
+@group(0) @binding(2) var<storage, read> x: array<Number>;
 //#include grid
+//#include number
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = element_index(group, groups, lane);
   if (i >= p.count) { return; }
   let column = i % p.width;
-  out[i] = 0.0;
+  out[i] = Number();
   if (column >= p.start && column < p.start + p.length) { out[i] = x[i / p.width * p.length + column - p.start]; }
 }

@@ -1,47 +1,47 @@
 // attention over a step's own rows, its gradient and its largest scores: training's form.
 
 import type { Attrs, Operand, Spec } from '../../../tensor/index.js';
-import { float, scratch } from '../kernel.js';
-import type { Capabilities, Kernel } from '../kernel.js';
+import { count, float, LANES, scratch } from '../kernel.js';
+import type { Capabilities, Dispatch, Kernel } from '../kernel.js';
 
 interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number }
 
-const GROUP = 128;
-/** Lanes that share a row. */
-const TEAM = 4;
-const ROWS = GROUP / TEAM;
-/** Rows whose products are added up between two barriers: BLOCK of the kernels. */
-const BLOCK = 4;
-const MOST_KEYS = 64;
-/** Workgroup memory that is certain, and what of it products and reductions take. */
-const CERTAIN_BYTES = 16384;
-const PRODUCT_BYTES = 2 * BLOCK * GROUP * 4 + GROUP * 4;
-
-const vectors = (width: number): number => Math.ceil(width / 4);
-
-/** Rows that fit beside the products, in whole blocks. */
-function rowsPerTile(vectorsPerRow: number, bytes: number): number {
-  return Math.min(MOST_KEYS, Math.floor((bytes - PRODUCT_BYTES) / (16 * vectorsPerRow * BLOCK)) * BLOCK);
-}
+/** Rows of a workgroup, and rows that it takes at a time; the last fits the workgroup memory that is certain. */
+const TILES = [[64, 32], [32, 32], [32, 16]] as const;
+/** Own rows and others that a lane has of each. */
+const EACH = 4;
+const VECTOR_BYTES = 16;
 
 const attrsOf = (attrs: Attrs): AttentionAttrs => attrs as unknown as AttentionAttrs;
-const widths = (q: Spec, attrs: Attrs): [head: number, value: number] => [q.shape[2], attrsOf(attrs).valueDim];
+const lastAxis = ({ spec }: Operand): number => spec.shape.at(-1) ?? 1;
 
-function accepts(inputs: readonly Spec[], attrs: Attrs): boolean {
-  const [head, value] = widths(inputs[0], attrs);
-  return inputs.every(({ dtype }) => dtype === 'f32' || dtype === 'i32') && rowsPerTile(vectors(head) + vectors(value) + 1, CERTAIN_BYTES) >= BLOCK;
+const accepts = (inputs: readonly Spec[]): boolean => inputs.every(({ dtype }) => dtype === 'f32' || dtype === 'i32');
+
+/** Workgroup memory of row_tiles, and of what kernels keep beside it: a vector for each lane at most. */
+function bytesOf(rows: number, columns: number, sides: number): number {
+  const stride = columns / EACH + 1;
+  return VECTOR_BYTES * (sides * (rows + columns) * stride + rows * stride + (rows * columns) / EACH ** 2);
 }
 
-/** What all of them are compiled for. `extra`: vectors kept per row beside its numbers. */
-function compiled(q: Operand, attrs: Attrs, { workgroupBytes }: Capabilities, { values = true, extra = 0 } = {}) {
-  const [HEAD, VALUE] = widths(q.spec, attrs);
-  const KEYS = rowsPerTile(vectors(HEAD) + (values ? vectors(VALUE) : 0) + extra, workgroupBytes);
-  return { parameters: { HEAD, VALUE, TEAM, KEYS, VALUES: values }, group: GROUP };
+/** What all of them are compiled for. `gradient`: whether a kernel reads rows of four tensors, two of them at once where these are short. */
+function compiled(q: Operand, v: Operand | undefined, attrs: Attrs, { workgroupBytes }: Capabilities, gradient = false) {
+  const [HEAD, VALUE] = [lastAxis(q), v ? attrsOf(attrs).valueDim : EACH];
+  const short = (columns: number) => Math.max(HEAD, VALUE) <= columns;
+  const [ROWS, COLS] = TILES.find(([rows, columns]) => bytesOf(rows, columns, 1) <= workgroupBytes) ?? TILES[TILES.length - 1];
+  const WHOLE = gradient && short(COLS) && bytesOf(ROWS, COLS, 2) <= workgroupBytes;
+  const fours = [HEAD, VALUE, v ? lastAxis(v) : EACH].every((width) => width % EACH === 0);
+  return {
+    rows: ROWS,
+    how: {
+      parameters: { HEAD, VALUE, ROWS, COLS, WHOLE, SIDES: WHOLE ? 2 : 1, HAS_VALUES: v !== undefined, HAS_SLOPES: gradient, READS: fours ? 'fours' : 'ones' },
+      group: (ROWS * COLS) / EACH ** 2,
+    },
+  };
 }
 
-function masked(attrs: Attrs): number[] {
-  const { window = 0, chunk = 0, scale } = attrsOf(attrs);
-  return [window, chunk, float(scale)];
+function mask(attrs: Attrs): number[] {
+  const { window = 0, chunk = 0 } = attrsOf(attrs);
+  return [window, chunk];
 }
 
 const attention: Kernel = {
@@ -49,9 +49,10 @@ const attention: Kernel = {
   dispatch({ inputs, outputs, attrs }, _fault, device) {
     const [q, k, v] = inputs;
     const [tokens, heads] = q.spec.shape;
+    const { rows, how } = compiled(q, v, attrs, device);
     return {
-      ...compiled(q, attrs, device), source: 'row_attention', writes: outputs, reads: inputs,
-      constants: [tokens, heads, k.spec.shape[1], v.spec.shape[2], ...masked(attrs)], groups: Math.ceil(tokens / ROWS) * heads,
+      ...how, source: 'row_attention', writes: outputs, reads: inputs,
+      constants: [tokens, heads, k.spec.shape[1], lastAxis(v), ...mask(attrs), float(attrsOf(attrs).scale)], groups: Math.ceil(tokens / rows) * heads,
     };
   },
 };
@@ -61,35 +62,39 @@ const attentionMax: Kernel = {
   dispatch({ inputs, outputs, attrs }, _fault, device) {
     const [q, k] = inputs;
     const [tokens, heads] = q.spec.shape;
-    const tiles = Math.ceil(tokens / ROWS);
+    const { rows, how } = compiled(q, undefined, attrs, device);
+    const tiles = Math.ceil(tokens / rows);
     const largest = scratch(0, { shape: [heads, tiles], dtype: 'f32' });
     return [
-      {
-        ...compiled(q, attrs, device, { values: false }), source: 'row_attention_max', writes: [largest], reads: inputs,
-        constants: [tokens, heads, k.spec.shape[1], ...masked(attrs)], groups: tiles * heads,
-      },
-      { source: 'row_max', writes: outputs, reads: [largest], constants: [heads, tiles], groups: heads, group: GROUP },
+      { ...how, source: 'row_attention_max', writes: [largest], reads: inputs, constants: [tokens, heads, k.spec.shape[1], ...mask(attrs), float(attrsOf(attrs).scale)], groups: tiles * heads },
+      { source: 'row_max', writes: outputs, reads: [largest], constants: [heads, tiles], groups: heads, group: LANES },
     ];
   },
 };
 
 const attentionGrad: Kernel = {
   accepts,
-  dispatch({ inputs: [q, k, v, positions, starts, dout], outputs: [dq, dk, dv], attrs }, _fault, device) {
+  dispatch({ inputs: [q, k, v, positions, starts, out, lse, dout], outputs: [dq, dk, dv], attrs }, _fault, device) {
     const [tokens, heads] = q.spec.shape;
     const keyHeads = k.spec.shape[1];
-    const kept = scratch(0, { shape: [tokens, heads, 4], dtype: 'f32' });
-    const shape = [tokens, heads, keyHeads, v.spec.shape[2]];
-    const tiles = Math.ceil(tokens / ROWS);
+    const { rows, how } = compiled(q, v, attrs, device, true);
+    const known = scratch(0, { shape: [tokens, heads, 4], dtype: 'f32' });
+    const constants = [tokens, heads, keyHeads, lastAxis(v), float(attrsOf(attrs).scale)];
+    const groups = Math.ceil(tokens / rows) * heads;
+    // Where query heads share a key head, each has a sum of its own first: more workgroups, and none adds up long.
+    const byHead = (index: number, of: Operand): Operand => (heads === keyHeads ? of : scratch(index, { shape: [tokens, heads, lastAxis(of)], dtype: 'f32' }));
+    const [dkByHead, dvByHead] = [byHead(1, dk), byHead(2, dv)];
+    const summed = (of: Operand, parts: Operand): Dispatch => ({
+      source: 'sum_choices', writes: [of], reads: [parts], constants: [count(of), heads / keyHeads, lastAxis(of)], groups: Math.ceil(count(of) / LANES), group: LANES,
+    });
     return [
       {
-        ...compiled(q, attrs, device), source: 'row_attention_grad_queries', writes: [dq, kept], reads: [q, k, v, positions, starts, dout],
-        constants: [...shape, ...masked(attrs)], groups: tiles * heads,
+        source: 'row_attention_known', writes: [known], reads: [positions, starts, out, lse, dout],
+        constants: [tokens * heads, heads, attrsOf(attrs).valueDim, ...mask(attrs)], groups: Math.ceil((tokens * heads) / LANES), group: LANES,
       },
-      {
-        ...compiled(q, attrs, device, { extra: 1 }), source: 'row_attention_grad_keys', writes: [dk, dv], reads: [q, k, v, dout, kept],
-        constants: [...shape, float(attrsOf(attrs).scale)], groups: tiles * keyHeads,
-      },
+      { ...how, source: 'row_attention_grad_queries', writes: [dq], reads: [q, k, v, dout, known], constants, groups },
+      { ...how, source: 'row_attention_grad_keys', writes: [dkByHead, dvByHead], reads: [q, k, v, dout, known], constants, groups },
+      ...(heads === keyHeads ? [] : [summed(dk, dkByHead), summed(dv, dvByHead)]),
     ];
   },
 };

@@ -1,83 +1,97 @@
 // attention over the step's own rows: softmax attention of q [T, N, HEAD] over keys [T, K, HEAD] and
 // values [T, K, value_width], of which the first VALUE columns count. Sequences lie end to end, so
-// token t sees the rows from `lowest(t)` to t. A workgroup takes QUERIES tokens of one head and walks
-// the rows they see KEYS at a time through workgroup memory with a running maximum (online softmax,
-// Milakov and Gimelshein 2018); TEAM lanes share a query, each with every TEAM-th vector of a row.
+// token t sees the rows from `lowest(t)` to t. A workgroup takes ROWS tokens of one head and walks the
+// rows they see COLS at a time with a running maximum (online softmax, Milakov and Gimelshein 2018, in
+// the tiles of FlashAttention, arXiv:2205.14135). `lse` [T, N]: log of the sum of e^score.
 struct Params { tokens: u32, heads: u32, kv_heads: u32, value_width: u32, window: u32, chunk: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;
-@group(0) @binding(2) var<storage, read> q: array<f32>;
-@group(0) @binding(3) var<storage, read> k: array<f32>;
-@group(0) @binding(4) var<storage, read> v: array<f32>;
-@group(0) @binding(5) var<storage, read> positions: array<i32>;
-@group(0) @binding(6) var<storage, read> starts: array<i32>;
+@group(0) @binding(2) var<storage, read_write> lse: array<f32>;
+@group(0) @binding(3) var<storage, read> q: Numbers;
+@group(0) @binding(4) var<storage, read> k: Numbers;
+@group(0) @binding(5) var<storage, read> v: Numbers;
+@group(0) @binding(6) var<storage, read> positions: array<i32>;
+@group(0) @binding(7) var<storage, read> starts: array<i32>;
 //#include grid
 //#include row_visible
-//#include row_team
-//#include row_tile
+//#include row_tiles
 
-var<workgroup> products: array<f32, BLOCK * GROUP>;
+// Of each lane, a number for each of its own rows.
+var<workgroup> parts: array<vec4f, GROUP>;
+
+fn row_max(mine: vec4f, lane: u32) -> vec4f {
+  parts[lane] = mine;
+  workgroupBarrier();
+  var largest = mine;
+  for (var i = 0u; i < ACROSS; i++) { largest = max(largest, parts[lane / ACROSS * ACROSS + i]); }
+  return largest;
+}
+
+fn row_sum(mine: vec4f, lane: u32) -> vec4f {
+  parts[lane] = mine;
+  workgroupBarrier();
+  var sum = vec4f();
+  for (var i = 0u; i < ACROSS; i++) { sum += parts[lane / ACROSS * ACROSS + i]; }
+  return sum;
+}
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = group_index(group, groups);
   let n = item % p.heads;
-  let first = item / p.heads * QUERIES;
+  let first = item / p.heads * ROWS;
   if (first >= p.tokens) { return; }
   let head = n * p.kv_heads / p.heads;
-  let end = min(first + QUERIES, p.tokens);
-  // Lanes beyond the last token repeat it, and write nothing.
-  let token = min(first + lane / TEAM, p.tokens - 1u);
-  let member = lane % TEAM;
-  let low = lowest(token);
-  var query = array<vec4f, HM>();
-  for (var i = 0u; i < HM; i++) { query[i] = q4((token * p.heads + n) * HEAD, 4u * (member + TEAM * i)); }
-  var sum = array<vec4f, VM>();
-  var largest = LOWEST;
-  var total = 0.0;
-  for (var tile = lowest(first); tile < end; tile += KEYS) {
-    workgroupBarrier();
-    load_tile(tile, end, head, lane);
-    workgroupBarrier();
-    for (var block = 0u; block < min(KEYS, end - tile); block += BLOCK) {
-      for (var j = 0u; j < BLOCK; j++) {
-        var part = 0.0;
-        for (var i = 0u; i < HM; i++) {
-          if (member + TEAM * i < H4) { part += dot(query[i], keys[(block + j) * H4 + member + TEAM * i]); }
-        }
-        products[j * GROUP + lane] = part;
-      }
+  let end = min(first + ROWS, p.tokens);
+  let tokens = vec4u(first + lane / ACROSS) + DOWN * vec4u(0u, 1u, 2u, 3u);
+  var low = vec4u();
+  for (var i = 0u; i < 4u; i++) { low[i] = lowest(min(tokens[i], p.tokens - 1u)); }
+  var sums = array<vec4f, 4u * V_PIECES>();
+  var largest = vec4f(LOWEST);
+  var total = vec4f();
+  let begin = lowest(first);
+  for (var tile = begin; tile < end; tile += COLS) {
+    var scores = array<vec4f, 4>();
+    for (var piece = 0u; piece < H_PIECES; piece++) {
       workgroupBarrier();
-      var weights = array<f32, BLOCK>();
-      var now = largest;
-      for (var j = 0u; j < BLOCK; j++) {
-        let row = tile + block + j;
-        weights[j] = LOWEST;
-        if (row >= low && row <= token) {
-          weights[j] = team_sum(j, lane) * p.scale;
-          now = max(now, weights[j]);
-        }
-      }
-      let keep = exp(largest - now);
-      largest = now;
-      total *= keep;
-      for (var i = 0u; i < VM; i++) { sum[i] *= keep; }
-      for (var j = 0u; j < BLOCK; j++) {
-        // A weight that is not seen is LOWEST, also where nothing has been seen yet.
-        let weight = select(exp(weights[j] - now), 0.0, weights[j] == LOWEST);
-        total += weight;
-        for (var i = 0u; i < VM; i++) {
-          if (member + TEAM * i < V4) { sum[i] += weight * values[(block + j) * V4 + member + TEAM * i]; }
-        }
-      }
+      if (H_PIECES > 1u || tile == begin) { load_own(QUERIES, 0u, piece, first, end, n, lane); }
+      load_others(KEYS, 0u, piece, tile, end, head, lane);
       workgroupBarrier();
+      add_products(&scores, 0u, lane);
+    }
+    let rows = four_from(tile, lane);
+    var mine = vec4f();
+    for (var i = 0u; i < 4u; i++) {
+      scores[i] = select(vec4f(LOWEST), scores[i] * p.scale, (rows >= vec4u(low[i])) & (rows <= vec4u(tokens[i])));
+      mine[i] = max(max(scores[i].x, scores[i].y), max(scores[i].z, scores[i].w));
+    }
+    let now = max(largest, row_max(mine, lane));
+    let keep = exp(largest - now);
+    largest = now;
+    for (var i = 0u; i < 4u; i++) {
+      // A score that is not seen is LOWEST, also where nothing has been seen yet.
+      scores[i] = select(exp(scores[i] - now[i]), vec4f(), scores[i] == vec4f(LOWEST));
+      total[i] = total[i] * keep[i] + scores[i].x + scores[i].y + scores[i].z + scores[i].w;
+    }
+    set_weights(scores, lane);
+    for (var piece = 0u; piece < V_PIECES; piece++) {
+      if (piece > 0u) { workgroupBarrier(); }
+      load_others(VALUES, 0u, piece, tile, end, head, lane);
+      workgroupBarrier();
+      let added = weighted_sums(0u, lane);
+      for (var i = 0u; i < 4u; i++) { sums[4u * piece + i] = sums[4u * piece + i] * keep[i] + added[i]; }
     }
   }
-  if (first + lane / TEAM >= p.tokens) { return; }
-  for (var i = 0u; i < VM; i++) {
-    for (var c = 0u; c < 4u; c++) {
-      let column = 4u * (member + TEAM * i) + c;
-      if (column < VALUE) { out[(token * p.heads + n) * VALUE + column] = sum[i][c] / total; }
+  total = row_sum(total, lane);
+  for (var i = 0u; i < 4u; i++) {
+    if (tokens[i] >= p.tokens) { continue; }
+    let row = tokens[i] * p.heads + n;
+    for (var piece = 0u; piece < V_PIECES; piece++) {
+      for (var c = 0u; c < 4u; c++) {
+        let column = 4u * (piece * ACROSS + lane % ACROSS) + c;
+        if (column < VALUE) { out[row * VALUE + column] = sums[4u * piece + i][c] / total[i]; }
+      }
     }
+    if (lane % ACROSS == 0u) { lse[row] = largest[i] + log(total[i]); }
   }
 }

@@ -1,108 +1,111 @@
-// Gradient of attention over rows for keys and values (see row_attention), from what
-// row_attention_grad_queries kept. A workgroup takes QUERIES rows of one key head and walks all tokens
-// that see one of them, KEYS at a time, for every query head of the group: so each number of the
-// result is added up by one lane.
+// Gradient of attention over rows for keys and values (see row_attention), from what is `known` of each
+// token. A workgroup takes ROWS rows of one key head and walks the tokens that see one of them for one
+// query head: dk [T, N, HEAD] and dv [T, N, value_width] are by query head, summed afterwards.
 struct Params { tokens: u32, heads: u32, kv_heads: u32, value_width: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> dk: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dv: array<f32>;
-@group(0) @binding(3) var<storage, read> q: array<f32>;
-@group(0) @binding(4) var<storage, read> k: array<f32>;
-@group(0) @binding(5) var<storage, read> v: array<f32>;
-@group(0) @binding(6) var<storage, read> dout: array<f32>;
-@group(0) @binding(7) var<storage, read> kept: array<vec4f>;
+@group(0) @binding(3) var<storage, read> q: Numbers;
+@group(0) @binding(4) var<storage, read> k: Numbers;
+@group(0) @binding(5) var<storage, read> v: Numbers;
+@group(0) @binding(6) var<storage, read> dout: Numbers;
+@group(0) @binding(7) var<storage, read> known: array<vec4f>;
 //#include grid
-//#include row_team
-//#include row_team_grad
+//#include row_tiles
 
-var<workgroup> queries: array<vec4f, KEYS * H4>;
-var<workgroup> gradients: array<vec4f, KEYS * V4>;
-var<workgroup> known: array<vec4f, KEYS>;
-
-fn load_tile(first: u32, n: u32, lane: u32) {
-  for (var i = lane; i < KEYS * H4; i += GROUP) {
-    let token = first + i / H4;
-    queries[i] = vec4f();
-    if (token < p.tokens) { queries[i] = q4((token * p.heads + n) * HEAD, 4u * (i % H4)); }
-  }
-  for (var i = lane; i < KEYS * V4; i += GROUP) {
-    let token = first + i / V4;
-    gradients[i] = vec4f();
-    if (token < p.tokens) { gradients[i] = dout4((token * p.heads + n) * VALUE, 4u * (i % V4)); }
-  }
-  for (var i = lane; i < KEYS; i += GROUP) {
-    // A token that is not there sees nothing.
-    known[i] = vec4f(0.0, 0.0, 0.0, f32(p.tokens));
-    if (first + i < p.tokens) { known[i] = kept[(first + i) * p.heads + n]; }
-  }
-}
+var<workgroup> about: array<vec4f, COLS>;
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = group_index(group, groups);
-  let head = item % p.kv_heads;
-  let first = item / p.kv_heads * QUERIES;
+  let n = item % p.heads;
+  let first = item / p.heads * ROWS;
   if (first >= p.tokens) { return; }
-  let row = min(first + lane / TEAM, p.tokens - 1u);
-  let member = lane % TEAM;
-  let at = row * p.kv_heads + head;
-  var key = array<vec4f, HM>();
-  var value = array<vec4f, VM>();
-  for (var i = 0u; i < HM; i++) { key[i] = k4(at * HEAD, 4u * (member + TEAM * i)); }
-  for (var i = 0u; i < VM; i++) { value[i] = v4(at * p.value_width, 4u * (member + TEAM * i)); }
-  var key_sum = array<vec4f, HM>();
-  var value_sum = array<vec4f, VM>();
-  let share = p.heads / p.kv_heads;
-  for (var n = head * share; n < (head + 1u) * share; n++) {
-    for (var tile = first; tile < p.tokens; tile += KEYS) {
-      // Later tokens see no earlier rows than this one.
-      if (u32(kept[tile * p.heads].w) >= first + QUERIES) { break; }
+  let head = n * p.kv_heads / p.heads;
+  let end = min(first + ROWS, p.tokens);
+  let rows = vec4u(first + lane / ACROSS) + DOWN * vec4u(0u, 1u, 2u, 3u);
+  var key_sums = array<vec4f, 4u * H_PIECES>();
+  var value_sums = array<vec4f, 4u * V_PIECES>();
+  for (var tile = first; tile < p.tokens; tile += COLS) {
+    // Later tokens see no earlier rows than this one.
+    if (u32(known[tile * p.heads + n].z) >= end) { break; }
+    var scores = array<vec4f, 4>();
+    for (var piece = 0u; piece < H_PIECES; piece++) {
       workgroupBarrier();
-      load_tile(tile, n, lane);
+      if (!WHOLE || tile == first) { load_own(KEYS, 0u, piece, first, end, head, lane); }
+      load_others(QUERIES, 0u, piece, tile, p.tokens, n, lane);
+      if (WHOLE) {
+        if (tile == first) { load_own(VALUES, SECOND, 0u, first, end, head, lane); }
+        load_others(SLOPES, SECOND, 0u, tile, p.tokens, n, lane);
+      }
+      for (var i = lane; i < COLS; i += GROUP) {
+        // A token that is not there sees nothing.
+        about[i] = vec4f(0.0, 0.0, f32(p.tokens), 0.0);
+        if (tile + i < p.tokens) { about[i] = known[(tile + i) * p.heads + n]; }
+      }
       workgroupBarrier();
-      for (var block = 0u; block < KEYS; block += BLOCK) {
-        for (var j = 0u; j < BLOCK; j++) {
-          var score = 0.0;
-          for (var i = 0u; i < HM; i++) {
-            if (member + TEAM * i < H4) { score += dot(key[i], queries[(block + j) * H4 + member + TEAM * i]); }
-          }
-          products[j * GROUP + lane] = score;
-          var slope = 0.0;
-          for (var i = 0u; i < VM; i++) {
-            if (member + TEAM * i < V4) { slope += dot(value[i], gradients[(block + j) * V4 + member + TEAM * i]); }
-          }
-          slopes[j * GROUP + lane] = slope;
-        }
+      add_products(&scores, 0u, lane);
+    }
+    var slopes = array<vec4f, 4>();
+    for (var piece = 0u; piece < V_PIECES; piece++) {
+      if (!WHOLE) {
         workgroupBarrier();
-        for (var j = 0u; j < BLOCK; j++) {
-          let about = known[block + j];
-          if (row >= u32(about.w) && row <= tile + block + j) {
-            let weight = exp(team_sum(j, lane) * p.scale - about.x) * about.y;
-            let factor = weight * (team_slope(j, lane) - about.z) * p.scale;
-            for (var i = 0u; i < HM; i++) {
-              if (member + TEAM * i < H4) { key_sum[i] += factor * queries[(block + j) * H4 + member + TEAM * i]; }
-            }
-            for (var i = 0u; i < VM; i++) {
-              if (member + TEAM * i < V4) { value_sum[i] += weight * gradients[(block + j) * V4 + member + TEAM * i]; }
-            }
-          }
-        }
+        load_own(VALUES, 0u, piece, first, end, head, lane);
+        load_others(SLOPES, 0u, piece, tile, p.tokens, n, lane);
         workgroupBarrier();
       }
+      add_products(&slopes, SECOND, lane);
+    }
+    let tokens = four_from(tile, lane);
+    var logs = vec4f();
+    var means = vec4f();
+    var lows = vec4u();
+    for (var j = 0u; j < 4u; j++) {
+      let one = about[4u * (lane % ACROSS) + j];
+      logs[j] = one.x;
+      means[j] = one.y;
+      lows[j] = u32(one.z);
+    }
+    for (var i = 0u; i < 4u; i++) {
+      let seen = (vec4u(rows[i]) >= lows) & (vec4u(rows[i]) <= tokens);
+      scores[i] = select(vec4f(), exp(scores[i] * p.scale - logs), seen);
+      slopes[i] = scores[i] * (slopes[i] - means) * p.scale;
+    }
+    set_weights(scores, lane);
+    for (var piece = 0u; piece < V_PIECES; piece++) {
+      if (!WHOLE) {
+        workgroupBarrier();
+        load_others(SLOPES, 0u, piece, tile, p.tokens, n, lane);
+      }
+      workgroupBarrier();
+      let added = weighted_sums(SECOND, lane);
+      for (var i = 0u; i < 4u; i++) { value_sums[4u * piece + i] += added[i]; }
+    }
+    workgroupBarrier();
+    set_weights(slopes, lane);
+    for (var piece = 0u; piece < H_PIECES; piece++) {
+      if (!WHOLE) {
+        workgroupBarrier();
+        load_others(QUERIES, 0u, piece, tile, p.tokens, n, lane);
+      }
+      workgroupBarrier();
+      let added = weighted_sums(0u, lane);
+      for (var i = 0u; i < 4u; i++) { key_sums[4u * piece + i] += added[i]; }
     }
   }
-  if (first + lane / TEAM >= p.tokens) { return; }
-  for (var i = 0u; i < HM; i++) {
+  for (var i = 0u; i < 4u; i++) {
+    if (rows[i] >= p.tokens) { continue; }
+    let row = rows[i] * p.heads + n;
     for (var c = 0u; c < 4u; c++) {
-      let column = 4u * (member + TEAM * i) + c;
-      if (column < HEAD) { dk[at * HEAD + column] = key_sum[i][c]; }
+      for (var piece = 0u; piece < H_PIECES; piece++) {
+        let column = 4u * (piece * ACROSS + lane % ACROSS) + c;
+        if (column < HEAD) { dk[row * HEAD + column] = key_sums[4u * piece + i][c]; }
+      }
+      for (var piece = 0u; piece < V_PIECES; piece++) {
+        let column = 4u * (piece * ACROSS + lane % ACROSS) + c;
+        if (column < VALUE) { dv[row * p.value_width + column] = value_sums[4u * piece + i][c]; }
+      }
     }
+    for (var column = VALUE + lane % ACROSS; column < p.value_width; column += ACROSS) { dv[row * p.value_width + column] = 0.0; }
   }
-  for (var i = 0u; i < VM; i++) {
-    for (var c = 0u; c < 4u; c++) {
-      let column = 4u * (member + TEAM * i) + c;
-      if (column < VALUE) { dv[at * p.value_width + column] = value_sum[i][c]; }
-    }
-  }
-  for (var column = VALUE + member; column < p.value_width; column += TEAM) { dv[at * p.value_width + column] = 0.0; }
 }

@@ -1,107 +1,76 @@
-// Gradient of attention over rows for the queries (see row_attention). Walks the rows twice: for each
-// query's maximum, sum and mean of the weights' gradients, then for dq. What the first walk found is
-// kept for row_attention_grad_keys: [T, N] of maximum, 1 / sum, mean, and the first row that t sees.
-struct Params { tokens: u32, heads: u32, kv_heads: u32, value_width: u32, window: u32, chunk: u32, scale: f32 }
+// Gradient of attention over rows for the queries (see row_attention), with the weights computed again
+// from what is `known` of each token (row_attention_known). Walks the rows as row_attention does.
+struct Params { tokens: u32, heads: u32, kv_heads: u32, value_width: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> dq: array<f32>;
-@group(0) @binding(2) var<storage, read_write> kept: array<vec4f>;
-@group(0) @binding(3) var<storage, read> q: array<f32>;
-@group(0) @binding(4) var<storage, read> k: array<f32>;
-@group(0) @binding(5) var<storage, read> v: array<f32>;
-@group(0) @binding(6) var<storage, read> positions: array<i32>;
-@group(0) @binding(7) var<storage, read> starts: array<i32>;
-@group(0) @binding(8) var<storage, read> dout: array<f32>;
+@group(0) @binding(2) var<storage, read> q: Numbers;
+@group(0) @binding(3) var<storage, read> k: Numbers;
+@group(0) @binding(4) var<storage, read> v: Numbers;
+@group(0) @binding(5) var<storage, read> dout: Numbers;
+@group(0) @binding(6) var<storage, read> known: array<vec4f>;
 //#include grid
-//#include row_visible
-//#include row_team
-//#include row_tile
-//#include row_team_grad
-
-// A lane's share of the scores and of the weights' gradients of a block of rows.
-fn multiply(query: ptr<function, array<vec4f, HM>>, slope: ptr<function, array<vec4f, VM>>, block: u32, member: u32, lane: u32) {
-  for (var j = 0u; j < BLOCK; j++) {
-    var score = 0.0;
-    for (var i = 0u; i < HM; i++) {
-      if (member + TEAM * i < H4) { score += dot((*query)[i], keys[(block + j) * H4 + member + TEAM * i]); }
-    }
-    products[j * GROUP + lane] = score;
-    var gradient = 0.0;
-    for (var i = 0u; i < VM; i++) {
-      if (member + TEAM * i < V4) { gradient += dot((*slope)[i], values[(block + j) * V4 + member + TEAM * i]); }
-    }
-    slopes[j * GROUP + lane] = gradient;
-  }
-}
+//#include row_tiles
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = group_index(group, groups);
   let n = item % p.heads;
-  let first = item / p.heads * QUERIES;
+  let first = item / p.heads * ROWS;
   if (first >= p.tokens) { return; }
   let head = n * p.kv_heads / p.heads;
-  let end = min(first + QUERIES, p.tokens);
-  let token = min(first + lane / TEAM, p.tokens - 1u);
-  let member = lane % TEAM;
-  let low = lowest(token);
-  let row_of_all = token * p.heads + n;
-  var query = array<vec4f, HM>();
-  var slope = array<vec4f, VM>();
-  for (var i = 0u; i < HM; i++) { query[i] = q4(row_of_all * HEAD, 4u * (member + TEAM * i)); }
-  for (var i = 0u; i < VM; i++) { slope[i] = dout4(row_of_all * VALUE, 4u * (member + TEAM * i)); }
-  var largest = LOWEST;
-  var total = 0.0;
-  var mean = 0.0;
-  for (var tile = lowest(first); tile < end; tile += KEYS) {
-    workgroupBarrier();
-    load_tile(tile, end, head, lane);
-    workgroupBarrier();
-    for (var block = 0u; block < min(KEYS, end - tile); block += BLOCK) {
-      multiply(&query, &slope, block, member, lane);
+  let end = min(first + ROWS, p.tokens);
+  let tokens = vec4u(first + lane / ACROSS) + DOWN * vec4u(0u, 1u, 2u, 3u);
+  var about = array<vec4f, 4>();
+  for (var i = 0u; i < 4u; i++) { about[i] = known[min(tokens[i], p.tokens - 1u) * p.heads + n]; }
+  var sums = array<vec4f, 4u * H_PIECES>();
+  let begin = u32(known[first * p.heads + n].z);
+  for (var tile = begin; tile < end; tile += COLS) {
+    var scores = array<vec4f, 4>();
+    for (var piece = 0u; piece < H_PIECES; piece++) {
       workgroupBarrier();
-      for (var j = 0u; j < BLOCK; j++) {
-        let row = tile + block + j;
-        if (row >= low && row <= token) {
-          let score = team_sum(j, lane) * p.scale;
-          let now = max(largest, score);
-          let keep = exp(largest - now);
-          let weight = exp(score - now);
-          total = total * keep + weight;
-          mean = mean * keep + weight * team_slope(j, lane);
-          largest = now;
-        }
+      if (!WHOLE || tile == begin) { load_own(QUERIES, 0u, piece, first, end, n, lane); }
+      load_others(KEYS, 0u, piece, tile, end, head, lane);
+      if (WHOLE) {
+        if (tile == begin) { load_own(SLOPES, SECOND, 0u, first, end, n, lane); }
+        load_others(VALUES, SECOND, 0u, tile, end, head, lane);
       }
       workgroupBarrier();
+      add_products(&scores, 0u, lane);
     }
-  }
-  mean /= total;
-  var sum = array<vec4f, HM>();
-  for (var tile = lowest(first); tile < end; tile += KEYS) {
-    workgroupBarrier();
-    load_tile(tile, end, head, lane);
-    workgroupBarrier();
-    for (var block = 0u; block < min(KEYS, end - tile); block += BLOCK) {
-      multiply(&query, &slope, block, member, lane);
-      workgroupBarrier();
-      for (var j = 0u; j < BLOCK; j++) {
-        let row = tile + block + j;
-        if (row >= low && row <= token) {
-          let factor = exp(team_sum(j, lane) * p.scale - largest) / total * (team_slope(j, lane) - mean) * p.scale;
-          for (var i = 0u; i < HM; i++) {
-            if (member + TEAM * i < H4) { sum[i] += factor * keys[(block + j) * H4 + member + TEAM * i]; }
-          }
-        }
+    var slopes = array<vec4f, 4>();
+    for (var piece = 0u; piece < V_PIECES; piece++) {
+      if (!WHOLE) {
+        workgroupBarrier();
+        load_own(SLOPES, 0u, piece, first, end, n, lane);
+        load_others(VALUES, 0u, piece, tile, end, head, lane);
+        workgroupBarrier();
+      }
+      add_products(&slopes, SECOND, lane);
+    }
+    let rows = four_from(tile, lane);
+    for (var i = 0u; i < 4u; i++) {
+      let factor = exp(scores[i] * p.scale - about[i].x) * (slopes[i] - about[i].y) * p.scale;
+      scores[i] = select(vec4f(), factor, (rows >= vec4u(u32(about[i].z))) & (rows <= vec4u(tokens[i])));
+    }
+    set_weights(scores, lane);
+    for (var piece = 0u; piece < H_PIECES; piece++) {
+      if (!WHOLE) {
+        workgroupBarrier();
+        load_others(KEYS, 0u, piece, tile, end, head, lane);
       }
       workgroupBarrier();
+      let added = weighted_sums(0u, lane);
+      for (var i = 0u; i < 4u; i++) { sums[4u * piece + i] += added[i]; }
     }
   }
-  if (first + lane / TEAM >= p.tokens) { return; }
-  for (var i = 0u; i < HM; i++) {
-    for (var c = 0u; c < 4u; c++) {
-      let column = 4u * (member + TEAM * i) + c;
-      if (column < HEAD) { dq[row_of_all * HEAD + column] = sum[i][c]; }
+  for (var i = 0u; i < 4u; i++) {
+    if (tokens[i] >= p.tokens) { continue; }
+    let row = tokens[i] * p.heads + n;
+    for (var piece = 0u; piece < H_PIECES; piece++) {
+      for (var c = 0u; c < 4u; c++) {
+        let column = 4u * (piece * ACROSS + lane % ACROSS) + c;
+        if (column < HEAD) { dq[row * HEAD + column] = sums[4u * piece + i][c]; }
+      }
     }
   }
-  // Row numbers are whole in float32 up to 2^24.
-  if (member == 0u) { kept[row_of_all] = vec4f(largest, 1.0 / total, mean, f32(low)); }
 }

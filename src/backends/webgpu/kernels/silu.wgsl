@@ -1,8 +1,8 @@
 // silu, element by element.
 struct Params { count: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;
-@group(0) @binding(2) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> out: array<Number>;
+@group(0) @binding(2) var<storage, read> x: array<Number>;
 //#include grid
 //#include activations
 

@@ -1,9 +1,9 @@
 // silu_mul: silu(gate) * up.
 struct Params { count: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;
-@group(0) @binding(2) var<storage, read> gate: array<f32>;
-@group(0) @binding(3) var<storage, read> up: array<f32>;
+@group(0) @binding(1) var<storage, read_write> out: array<Number>;
+@group(0) @binding(2) var<storage, read> gate: array<Number>;
+@group(0) @binding(3) var<storage, read> up: array<Number>;
 //#include grid
 //#include activations
 

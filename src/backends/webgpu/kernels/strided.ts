@@ -2,7 +2,7 @@
 // of small matrices and parts of wider rows need. One large product is `product.ts`.
 
 import type { Operand } from '../../../tensor/index.js';
-import { count, float, LANES, scratch } from '../kernel.js';
+import { count, float, scratch } from '../kernel.js';
 import type { Dispatch } from '../kernel.js';
 
 /** A [m, depth] or B [depth, n]: how far its neighbours are apart, and where the first one lies. */
@@ -54,20 +54,27 @@ function tiled({ m, n, depth, batches, a, b, out, alpha = 1, addend, beta = 0 }:
   };
 }
 
-/** Rows that one lane adds up at a time. */
-const CHUNK = 64;
+/** So few rows are added up in one step, and by a lane for each column. */
+const FEW_ROWS = 64;
+const ROWS_PER_LANE = 16;
+/** Lanes that share a column where there are more. */
+const DEEP_LANES = 8;
 
-/** The sum over rows, by lanes that have a column each; in two steps where there are many rows. */
+/** The sum over rows; in two steps where there are many, of about as many rows each. */
 export function sumRows(x: Operand, out: Operand, { rows, columns, index = 0 }: { rows: number; columns: number; index?: number }): Dispatch[] {
-  const sum = (from: Operand, to: Operand, count: number, chunk: number): Dispatch => ({
-    source: 'sum_rows', writes: [to], reads: [from], constants: [count, columns, chunk, float(1)],
-    groups: Math.ceil(columns / LANES) * Math.ceil(count / chunk), group: LANES,
-  });
-  const chunks = Math.ceil(rows / CHUNK);
+  const sum = (from: Operand, to: Operand, count: number, chunk: number): Dispatch => {
+    const DEEP = chunk > ROWS_PER_LANE ? DEEP_LANES : 1;
+    return {
+      source: 'sum_rows', parameters: { DEEP }, writes: [to], reads: [from], constants: [count, columns, chunk, float(1)],
+      groups: Math.ceil(columns / (GROUP / DEEP)) * Math.ceil(count / chunk), group: GROUP,
+    };
+  };
   // Many columns keep the GPU busy by themselves.
-  if (chunks === 1 || columns >= 2 ** 16) return [sum(x, out, rows, Math.max(rows, 1))];
+  if (rows <= FEW_ROWS || columns >= 2 ** 16) return [sum(x, out, rows, Math.max(rows, 1))];
+  const chunk = Math.ceil(Math.sqrt(rows));
+  const chunks = Math.ceil(rows / chunk);
   const partial = scratch(index, { shape: [chunks, columns], dtype: 'f32' });
-  return [sum(x, partial, rows, CHUNK), sum(partial, out, chunks, chunks)];
+  return [sum(x, partial, rows, chunk), sum(partial, out, chunks, chunks)];
 }
 
 /** Numbers that one workgroup adds up. */

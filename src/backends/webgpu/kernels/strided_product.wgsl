@@ -19,27 +19,22 @@ struct Params {
 //#include grid
 //#include tile64
 
-// The lane's four rows of A, or columns of B, at one depth. Lanes that follow each other read what
-// lies side by side.
-fn load_tiles(batch: u32, first_m: u32, first_n: u32, first: u32, end: u32, lane: u32) {
-  let a_place = select(vec2u(lane / 16u, lane % 16u), vec2u(lane % 16u, lane / 16u), A_ACROSS);
-  let a_depth = first + a_place.y;
-  let a_base = p.a_start + batch * p.a_batch + a_depth * p.a_depth;
+// Where a lane's four rows of A, or columns of B, and its depth lie in a tile. Lanes that follow each
+// other read what lies side by side.
+fn place_in_tile(lane: u32, across: bool) -> vec2u { return select(vec2u(lane / 16u, lane % 16u), vec2u(lane % 16u, lane / 16u), across); }
+
+fn a4(batch: u32, first_m: u32, depth: u32, end: u32) -> vec4f {
+  let base = p.a_start + batch * p.a_batch + depth * p.a_depth;
   var four = vec4f();
-  for (var i = 0u; i < 4u; i++) {
-    let m = first_m + 4u * a_place.x + i;
-    if (m < p.m && a_depth < end) { four[i] = a[a_base + m * p.a_row]; }
-  }
-  a_tile[a_place.y * 16u + a_place.x] = four;
-  let b_place = select(vec2u(lane / 16u, lane % 16u), vec2u(lane % 16u, lane / 16u), B_ACROSS);
-  let b_depth = first + b_place.y;
-  let b_base = p.b_start + batch * p.b_batch + b_depth * p.b_depth;
-  four = vec4f();
-  for (var i = 0u; i < 4u; i++) {
-    let n = first_n + 4u * b_place.x + i;
-    if (n < p.n && b_depth < end) { four[i] = b[b_base + n * p.b_column]; }
-  }
-  b_tile[b_place.y * 16u + b_place.x] = four;
+  for (var i = 0u; i < 4u; i++) { if (first_m + i < p.m && depth < end) { four[i] = a[base + (first_m + i) * p.a_row]; } }
+  return four;
+}
+
+fn b4(batch: u32, first_n: u32, depth: u32, end: u32) -> vec4f {
+  let base = p.b_start + batch * p.b_batch + depth * p.b_depth;
+  var four = vec4f();
+  for (var i = 0u; i < 4u; i++) { if (first_n + i < p.n && depth < end) { four[i] = b[base + (first_n + i) * p.b_column]; } }
+  return four;
 }
 
 @compute @workgroup_size(GROUP)
@@ -54,10 +49,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let first_n = index % n_tiles * 64u;
   let end = min((stretch + 1u) * p.stretch, p.depth);
   var sums = array<vec4f, 4>();
-  for (var first = stretch * p.stretch; first < end; first += 16u) {
+  let a_place = place_in_tile(lane, A_ACROSS);
+  let b_place = place_in_tile(lane, B_ACROSS);
+  // The next tiles are on their way while these are multiplied.
+  let begin = stretch * p.stretch;
+  var from_a = a4(batch, first_m + 4u * a_place.x, begin + a_place.y, end);
+  var from_b = b4(batch, first_n + 4u * b_place.x, begin + b_place.y, end);
+  for (var first = begin; first < end; first += 16u) {
     workgroupBarrier();
-    load_tiles(batch, first_m, first_n, first, end, lane);
+    a_tile[a_place.y * 16u + a_place.x] = from_a;
+    b_tile[b_place.y * 16u + b_place.x] = from_b;
     workgroupBarrier();
+    from_a = a4(batch, first_m + 4u * a_place.x, first + 16u + a_place.y, end);
+    from_b = b4(batch, first_n + 4u * b_place.x, first + 16u + b_place.y, end);
     multiply_tiles(&sums, lane);
   }
   let base = p.start + (stretch * p.batches + batch) * p.batch;

@@ -1,6 +1,6 @@
 // Kernels with a lane per element of the output: arithmetic, activations, and moving numbers about.
 
-import type { Attrs, Call, DType } from '../../../tensor/index.js';
+import type { Attrs, Call, DType, Operand } from '../../../tensor/index.js';
 import { count, float, LANES, typed } from '../kernel.js';
 import type { Dispatch, Kernel } from '../kernel.js';
 
@@ -10,6 +10,12 @@ const none = (): number[] => [];
 export function inFours(counts: readonly number[]): { FOURS: boolean; numbers: number[] } {
   const FOURS = counts.every((n) => n % 4 === 0);
   return { FOURS, numbers: counts.map((n) => (FOURS ? n / 4 : n)) };
+}
+
+/** The sum of each token's choices: x [T, k, columns] to out [T, columns]. */
+export function sumChoices(x: Operand, out: Operand, choices: number): Dispatch {
+  const { FOURS, numbers: [n, columns] } = inFours([count(out), out.spec.shape.at(-1) ?? 1]);
+  return { source: 'sum_choices', parameters: { FOURS }, writes: [out], reads: [x], constants: [n, choices, columns], groups: Math.ceil(n / LANES), group: LANES };
 }
 
 /**
@@ -46,12 +52,13 @@ const period = (call: Call): number[] => [count(call.inputs[1])];
 const rope: Kernel = {
   accepts: typed(['f32', 'i32', 'f32']),
   dispatch(call) {
-    const [, heads, width] = call.inputs[0].spec.shape;
+    const [tokens, heads, width] = call.inputs[0].spec.shape;
     const { layout, amplitude, inverse } = call.attrs as { layout: string; amplitude: number; inverse?: boolean };
-    const n = count(call.outputs[0]);
+    const frequencies = count(call.inputs[2]);
+    const n = tokens * heads * (width - frequencies);
     return {
       source: 'rope', parameters: { INTERLEAVED: layout === 'interleaved' }, writes: call.outputs, reads: call.inputs,
-      constants: [n, width, heads, count(call.inputs[2]), float(amplitude), float(inverse ? -1 : 1)], groups: Math.ceil(n / LANES), group: LANES,
+      constants: [n, width, heads, frequencies, float(amplitude), float(inverse ? -1 : 1)], groups: Math.ceil(n / LANES), group: LANES,
     };
   },
 };

@@ -4,7 +4,7 @@ import { elementCount } from '../../../tensor/index.js';
 import type { Call, DType, Operand } from '../../../tensor/index.js';
 import { count, float, LANES, rowsAndColumns, scratch, typed } from '../kernel.js';
 import type { Dispatch, Kernel } from '../kernel.js';
-import { inFours, pointwise } from './elementwise.js';
+import { inFours, pointwise, sumChoices } from './elementwise.js';
 import { reduceAll, stridedProduct, sumRows } from './strided.js';
 
 const number = (call: Call, name: string): number => call.attrs[name] as number;
@@ -24,13 +24,13 @@ function byElement(source: string, types: readonly DType[], constants: (call: Ca
 }
 
 /** A kernel with a workgroup per row. */
-function byRow(source: string, types: readonly DType[], constants: (call: Call, fault: number) => number[], parameters: (call: Call) => Record<string, boolean> = () => ({}), required = types.length): Kernel {
+function byRow(source: string, types: readonly DType[], constants: (call: Call, fault: number) => number[]): Kernel {
   return {
-    accepts: typed(types, required),
+    accepts: typed(types),
     dispatch(call, fault) {
       const { rows, columns } = rowsAndColumns(call.inputs[0]);
       return {
-        source, parameters: parameters(call), writes: call.outputs, reads: call.inputs, constants: [rows, columns, ...constants(call, fault)], groups: rows, group: lanesFor(columns),
+        source, writes: call.outputs, reads: call.inputs, constants: [rows, columns, ...constants(call, fault)], groups: rows, group: lanesFor(columns),
       };
     },
   };
@@ -38,8 +38,22 @@ function byRow(source: string, types: readonly DType[], constants: (call: Call, 
 
 const none = (): number[] => [];
 const activation = (SLOPE: number): Kernel => pointwise('activation_grad', ['f32', 'f32'], undefined, undefined, { SLOPE });
-const normGrad = (CENTRED: boolean, required: number): Kernel => byRow('norm_grad', ['f32', 'f32', 'f32'],
-  (call) => [float(number(call, 'eps')), float((call.attrs.offset as number | undefined) ?? 0)], ({ inputs }) => ({ CENTRED, WEIGHT: inputs.length > 2 }), required);
+/** Numbers of a row that a lane takes. */
+const EACH = 4;
+
+const normGrad = (CENTRED: boolean, required: number): Kernel => ({
+  accepts: typed(['f32', 'f32', 'f32'], required),
+  dispatch({ inputs, outputs, attrs }) {
+    const { rows, columns } = rowsAndColumns(inputs[0]);
+    const { eps, offset = 0 } = attrs as { eps: number; offset?: number };
+    const TEAM = Math.min(256, Math.max(8, 2 ** Math.ceil(Math.log2(columns / EACH))));
+    const group = Math.max(TEAM, LANES);
+    return {
+      source: 'norm_grad', parameters: { CENTRED, WEIGHT: inputs.length > 2, TEAM }, writes: outputs, reads: inputs,
+      constants: [rows, columns, float(eps), float(offset)], groups: Math.ceil(rows / (group / TEAM)), group,
+    };
+  },
+});
 
 const sumTo: Kernel = {
   accepts: typed(['f32']),
@@ -92,8 +106,7 @@ const expertGradInput: Kernel = {
       groups: Math.ceil(choices / CHOICES) * experts * Math.ceil(columns / 64), group: EXPERT_GROUP,
     };
     if (!summed) return product;
-    const n = count(dx);
-    return [product, { source: 'sum_choices', writes: [dx], reads: [each], constants: [n, k, columns], groups: Math.ceil(n / LANES), group: LANES }];
+    return [product, sumChoices(each, dx, k)];
   },
 };
 

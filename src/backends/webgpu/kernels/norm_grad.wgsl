@@ -1,5 +1,5 @@
-// Gradients of rms_norm, and with CENTRED of layer_norm: dx, and the weight's row by row. A workgroup
-// per row.
+// Gradients of rms_norm, and with CENTRED of layer_norm: dx, and the weight's row by row. TEAM lanes
+// share a row.
 struct Params { rows: u32, columns: u32, eps: f32, offset: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> dx: array<f32>;
@@ -10,7 +10,6 @@ struct Params { rows: u32, columns: u32, eps: f32, offset: f32 }
 @group(0) @binding(5) var<storage, read> weight: array<f32>;
 //#endif
 //#include grid
-//#include reduce
 
 fn weight_of(column: u32) -> f32 {
 //#if WEIGHT
@@ -20,31 +19,47 @@ fn weight_of(column: u32) -> f32 {
 //#endif
 }
 
+var<workgroup> partial: array<f32, GROUP>;
+
+// What the lanes of a row have, added up (TEAM is a power of two). All lanes must call.
+fn team_sum(value: f32, lane: u32) -> f32 {
+  workgroupBarrier();
+  partial[lane] = value;
+  for (var half = TEAM / 2u; half > 0u; half = half / 2u) {
+    workgroupBarrier();
+    if (lane % TEAM < half) { partial[lane] += partial[lane + half]; }
+  }
+  workgroupBarrier();
+  return partial[lane / TEAM * TEAM];
+}
+
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = group_index(group, groups);
-  if (row >= p.rows) { return; }
-  let base = row * p.columns;
+  let row = group_index(group, groups) * (GROUP / TEAM) + lane / TEAM;
+  // Lanes beyond the last row repeat it, and write nothing.
+  let base = min(row, p.rows - 1u) * p.columns;
+  let first = lane % TEAM;
   let count = f32(p.columns);
   var mean = 0.0;
   if (CENTRED) {
-    for (var i = lane; i < p.columns; i += GROUP) { mean += x[base + i]; }
-    mean = reduce_sum(mean, lane) / count;
+    for (var i = first; i < p.columns; i += TEAM) { mean += x[base + i]; }
+    mean = team_sum(mean, lane) / count;
   }
   var squares = 0.0;
   var shift = 0.0;
   var pull = 0.0;
-  for (var i = lane; i < p.columns; i += GROUP) {
+  for (var i = first; i < p.columns; i += TEAM) {
     let centred = x[base + i] - mean;
     let slope = dy[base + i] * weight_of(i);
     squares += centred * centred;
     shift += slope;
     pull += slope * centred;
   }
-  let inverse = 1.0 / sqrt(reduce_sum(squares, lane) / count + p.eps);
-  pull = reduce_sum(pull, lane) * inverse * inverse * inverse / count;
-  if (CENTRED) { shift = reduce_sum(shift, lane) * inverse / count; } else { shift = 0.0; }
-  for (var i = lane; i < p.columns; i += GROUP) {
+  let inverse = 1.0 / sqrt(team_sum(squares, lane) / count + p.eps);
+  pull = team_sum(pull, lane) * inverse * inverse * inverse / count;
+  if (CENTRED) { shift = team_sum(shift, lane) * inverse / count; } else { shift = 0.0; }
+  if (row >= p.rows) { return; }
+  for (var i = first; i < p.columns; i += TEAM) {
     let centred = x[base + i] - mean;
     dx[base + i] = dy[base + i] * weight_of(i) * inverse - shift - centred * pull;
     dw[base + i] = dy[base + i] * centred * inverse;

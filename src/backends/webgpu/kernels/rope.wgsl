@@ -1,5 +1,6 @@
 // rope: rotates pairs of the first 2F numbers of each head of x [T, N, H] by position * frequency;
-// the rest pass. INTERLEAVED pairs (2i, 2i + 1), otherwise (i, i + F).
+// the rest pass. INTERLEAVED pairs (2i, 2i + 1), otherwise (i, i + F). A lane per pair, and per number
+// that passes: `count` in all.
 struct Params { count: u32, head_width: u32, heads: u32, frequencies: u32, amplitude: f32, direction: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<f32>;
@@ -13,14 +14,20 @@ struct Params { count: u32, head_width: u32, heads: u32, frequencies: u32, ampli
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = element_index(group, groups, lane);
   if (i >= p.count) { return; }
-  let column = i % p.head_width;
-  if (column >= 2u * p.frequencies) { out[i] = x[i]; return; }
-  var f = column % p.frequencies;
-  var first = column < p.frequencies;
-  var gap = p.frequencies;
-  if (INTERLEAVED) { f = column / 2u; first = column % 2u == 0u; gap = 1u; }
-  let position = f32(positions[i / (p.head_width * p.heads)]);
-  let rotation = cos_sin(position * frequency[f]) * p.amplitude;
+  let each = p.head_width - p.frequencies;
+  let head = i / each;
+  let f = i % each;
+  if (f >= p.frequencies) {
+    let at = head * p.head_width + p.frequencies + f;
+    out[at] = x[at];
+    return;
+  }
+  let rotation = cos_sin(f32(positions[head / p.heads]) * frequency[f]) * p.amplitude;
   let sine = rotation.y * p.direction;
-  if (first) { out[i] = x[i] * rotation.x - x[i + gap] * sine; } else { out[i] = x[i] * rotation.x + x[i - gap] * sine; }
+  let first = head * p.head_width + select(f, 2u * f, INTERLEAVED);
+  let second = first + select(p.frequencies, 1u, INTERLEAVED);
+  let a = x[first];
+  let b = x[second];
+  out[first] = a * rotation.x - b * sine;
+  out[second] = b * rotation.x + a * sine;
 }

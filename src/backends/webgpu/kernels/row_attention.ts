@@ -1,13 +1,14 @@
 // attention over a step's own rows, its gradient and its largest scores: training's form.
 
 import type { Attrs, Operand, Spec } from '../../../tensor/index.js';
-import { count, float, LANES, scratch } from '../kernel.js';
-import type { Capabilities, Dispatch, Kernel } from '../kernel.js';
+import { float, LANES, scratch } from '../kernel.js';
+import type { Capabilities, Kernel } from '../kernel.js';
+import { inFours, sumChoices } from './elementwise.js';
 
 interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number }
 
-/** Rows of a workgroup, and rows that it takes at a time; the last fits the workgroup memory that is certain. */
-const TILES = [[64, 32], [32, 32], [32, 16]] as const;
+/** Rows of a workgroup, rows that it takes at a time, and whether its own stay in workgroup memory: what fits first is taken. */
+const TILES = [[64, 32, true], [32, 32, true], [64, 32, false], [32, 32, false], [32, 16, false]] as const;
 /** Own rows and others that a lane has of each. */
 const EACH = 4;
 const VECTOR_BYTES = 16;
@@ -18,22 +19,22 @@ const lastAxis = ({ spec }: Operand): number => spec.shape.at(-1) ?? 1;
 const accepts = (inputs: readonly Spec[]): boolean => inputs.every(({ dtype }) => dtype === 'f32' || dtype === 'i32');
 
 /** Workgroup memory of row_tiles, and of what kernels keep beside it: a vector for each lane at most. */
-function bytesOf(rows: number, columns: number, sides: number): number {
+function bytesOf(rows: number, columns: number, ownPieces: number): number {
   const stride = columns / EACH + 1;
-  return VECTOR_BYTES * (sides * (rows + columns) * stride + rows * stride + (rows * columns) / EACH ** 2);
+  return VECTOR_BYTES * ((ownPieces * rows + columns + rows) * stride + (rows * columns) / EACH ** 2);
 }
 
-/** What all of them are compiled for. `gradient`: whether a kernel reads rows of four tensors, two of them at once where these are short. */
+/** What all of them are compiled for. `gradient`: whether a kernel reads rows of four tensors, two of them its own. */
 function compiled(q: Operand, v: Operand | undefined, attrs: Attrs, { workgroupBytes }: Capabilities, gradient = false) {
   const [HEAD, VALUE] = [lastAxis(q), v ? attrsOf(attrs).valueDim : EACH];
-  const short = (columns: number) => Math.max(HEAD, VALUE) <= columns;
-  const [ROWS, COLS] = TILES.find(([rows, columns]) => bytesOf(rows, columns, 1) <= workgroupBytes) ?? TILES[TILES.length - 1];
-  const WHOLE = gradient && short(COLS) && bytesOf(ROWS, COLS, 2) <= workgroupBytes;
+  const piecesOf = (columns: number): number => Math.ceil(HEAD / columns) + (gradient ? Math.ceil(VALUE / columns) : 0);
+  const tile = TILES.find(([rows, columns, kept]) => bytesOf(rows, columns, kept ? piecesOf(columns) : 1) <= workgroupBytes) ?? TILES[TILES.length - 1];
+  const [ROWS, COLS, OWN_KEPT] = tile;
   const fours = [HEAD, VALUE, v ? lastAxis(v) : EACH].every((width) => width % EACH === 0);
   return {
     rows: ROWS,
     how: {
-      parameters: { HEAD, VALUE, ROWS, COLS, WHOLE, SIDES: WHOLE ? 2 : 1, HAS_VALUES: v !== undefined, HAS_SLOPES: gradient, READS: fours ? 'fours' : 'ones' },
+      parameters: { HEAD, VALUE, ROWS, COLS, OWN_KEPT, OWN_PIECES: OWN_KEPT ? piecesOf(COLS) : 1, HAS_VALUES: v !== undefined, HAS_SLOPES: gradient, READS: fours ? 'fours' : 'ones' },
       group: (ROWS * COLS) / EACH ** 2,
     },
   };
@@ -77,24 +78,23 @@ const attentionGrad: Kernel = {
   dispatch({ inputs: [q, k, v, positions, starts, out, lse, dout], outputs: [dq, dk, dv], attrs }, _fault, device) {
     const [tokens, heads] = q.spec.shape;
     const keyHeads = k.spec.shape[1];
+    const share = heads / keyHeads;
     const { rows, how } = compiled(q, v, attrs, device, true);
     const known = scratch(0, { shape: [tokens, heads, 4], dtype: 'f32' });
     const constants = [tokens, heads, keyHeads, lastAxis(v), float(attrsOf(attrs).scale)];
     const groups = Math.ceil(tokens / rows) * heads;
     // Where query heads share a key head, each has a sum of its own first: more workgroups, and none adds up long.
-    const byHead = (index: number, of: Operand): Operand => (heads === keyHeads ? of : scratch(index, { shape: [tokens, heads, lastAxis(of)], dtype: 'f32' }));
+    const byHead = (index: number, of: Operand): Operand => (share === 1 ? of : scratch(index, { shape: [tokens, heads, lastAxis(of)], dtype: 'f32' }));
     const [dkByHead, dvByHead] = [byHead(1, dk), byHead(2, dv)];
-    const summed = (of: Operand, parts: Operand): Dispatch => ({
-      source: 'sum_choices', writes: [of], reads: [parts], constants: [count(of), heads / keyHeads, lastAxis(of)], groups: Math.ceil(count(of) / LANES), group: LANES,
-    });
+    const { FOURS, numbers: [value] } = inFours([attrsOf(attrs).valueDim]);
     return [
       {
-        source: 'row_attention_known', writes: [known], reads: [positions, starts, out, lse, dout],
-        constants: [tokens * heads, heads, attrsOf(attrs).valueDim, ...mask(attrs)], groups: Math.ceil((tokens * heads) / LANES), group: LANES,
+        source: 'row_attention_known', parameters: { FOURS }, writes: [known], reads: [positions, starts, out, lse, dout],
+        constants: [tokens * heads, heads, value, ...mask(attrs)], groups: Math.ceil((tokens * heads) / LANES), group: LANES,
       },
       { ...how, source: 'row_attention_grad_queries', writes: [dq], reads: [q, k, v, dout, known], constants, groups },
       { ...how, source: 'row_attention_grad_keys', writes: [dkByHead, dvByHead], reads: [q, k, v, dout, known], constants, groups },
-      ...(heads === keyHeads ? [] : [summed(dk, dkByHead), summed(dv, dvByHead)]),
+      ...(share === 1 ? [] : [sumChoices(dkByHead, dk, share), sumChoices(dvByHead, dv, share)]),
     ];
   },
 };

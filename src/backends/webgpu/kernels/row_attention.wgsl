@@ -49,15 +49,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var sums = array<vec4f, 4u * V_PIECES>();
   var largest = vec4f(LOWEST);
   var total = vec4f();
+  if (OWN_KEPT) { keep_own(QUERIES, 0u, H_PIECES, first, end, n, lane); }
   let begin = lowest(first);
+  var next = fetch_others(KEYS, 0u, begin, end, head, lane);
   for (var tile = begin; tile < end; tile += COLS) {
     var scores = array<vec4f, 4>();
     for (var piece = 0u; piece < H_PIECES; piece++) {
       workgroupBarrier();
-      if (H_PIECES > 1u || tile == begin) { load_own(QUERIES, 0u, piece, first, end, n, lane); }
-      load_others(KEYS, 0u, piece, tile, end, head, lane);
+      if (!OWN_KEPT) { put_own(0u, fetch_own(QUERIES, piece, first, end, n, lane), lane); }
+      put_others(next, lane);
       workgroupBarrier();
-      add_products(&scores, 0u, lane);
+      if (piece + 1u < H_PIECES) { next = fetch_others(KEYS, piece + 1u, tile, end, head, lane); } else { next = fetch_others(VALUES, 0u, tile, end, head, lane); }
+      add_products(&scores, piece, lane);
     }
     let rows = four_from(tile, lane);
     var mine = vec4f();
@@ -75,10 +78,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     set_weights(scores, lane);
     for (var piece = 0u; piece < V_PIECES; piece++) {
+      // Finding the maximum was a barrier already.
       if (piece > 0u) { workgroupBarrier(); }
-      load_others(VALUES, 0u, piece, tile, end, head, lane);
+      put_others(next, lane);
       workgroupBarrier();
-      let added = weighted_sums(0u, lane);
+      if (piece + 1u < V_PIECES) { next = fetch_others(VALUES, piece + 1u, tile, end, head, lane); } else { next = fetch_others(KEYS, 0u, tile + COLS, end, head, lane); }
+      let added = weighted_sums(lane);
       for (var i = 0u; i < 4u; i++) { sums[4u * piece + i] = sums[4u * piece + i] * keep[i] + added[i]; }
     }
   }

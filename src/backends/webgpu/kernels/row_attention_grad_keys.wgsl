@@ -26,35 +26,35 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let rows = vec4u(first + lane / ACROSS) + DOWN * vec4u(0u, 1u, 2u, 3u);
   var key_sums = array<vec4f, 4u * H_PIECES>();
   var value_sums = array<vec4f, 4u * V_PIECES>();
+  if (OWN_KEPT) {
+    keep_own(KEYS, 0u, H_PIECES, first, end, head, lane);
+    keep_own(VALUES, H_PIECES, V_PIECES, first, end, head, lane);
+  }
+  var next = fetch_others(QUERIES, 0u, first, p.tokens, n, lane);
   for (var tile = first; tile < p.tokens; tile += COLS) {
     // Later tokens see no earlier rows than this one.
     if (u32(known[tile * p.heads + n].z) >= end) { break; }
     var scores = array<vec4f, 4>();
     for (var piece = 0u; piece < H_PIECES; piece++) {
       workgroupBarrier();
-      if (!WHOLE || tile == first) { load_own(KEYS, 0u, piece, first, end, head, lane); }
-      load_others(QUERIES, 0u, piece, tile, p.tokens, n, lane);
-      if (WHOLE) {
-        if (tile == first) { load_own(VALUES, SECOND, 0u, first, end, head, lane); }
-        load_others(SLOPES, SECOND, 0u, tile, p.tokens, n, lane);
-      }
+      if (!OWN_KEPT) { put_own(0u, fetch_own(KEYS, piece, first, end, head, lane), lane); }
+      put_others(next, lane);
       for (var i = lane; i < COLS; i += GROUP) {
         // A token that is not there sees nothing.
-        about[i] = vec4f(0.0, 0.0, f32(p.tokens), 0.0);
-        if (tile + i < p.tokens) { about[i] = known[(tile + i) * p.heads + n]; }
+        about[i] = select(vec4f(0.0, 0.0, f32(p.tokens), 0.0), known[min(tile + i, p.tokens - 1u) * p.heads + n], tile + i < p.tokens);
       }
       workgroupBarrier();
-      add_products(&scores, 0u, lane);
+      if (piece + 1u < H_PIECES) { next = fetch_others(QUERIES, piece + 1u, tile, p.tokens, n, lane); } else { next = fetch_others(SLOPES, 0u, tile, p.tokens, n, lane); }
+      add_products(&scores, piece, lane);
     }
     var slopes = array<vec4f, 4>();
     for (var piece = 0u; piece < V_PIECES; piece++) {
-      if (!WHOLE) {
-        workgroupBarrier();
-        load_own(VALUES, 0u, piece, first, end, head, lane);
-        load_others(SLOPES, 0u, piece, tile, p.tokens, n, lane);
-        workgroupBarrier();
-      }
-      add_products(&slopes, SECOND, lane);
+      workgroupBarrier();
+      if (!OWN_KEPT) { put_own(0u, fetch_own(VALUES, piece, first, end, head, lane), lane); }
+      put_others(next, lane);
+      workgroupBarrier();
+      if (V_PIECES > 1u) { next = fetch_others(SLOPES, (piece + 1u) % V_PIECES, tile, p.tokens, n, lane); }
+      add_products(&slopes, H_PIECES + piece, lane);
     }
     let tokens = four_from(tile, lane);
     var logs = vec4f();
@@ -73,23 +73,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     set_weights(scores, lane);
     for (var piece = 0u; piece < V_PIECES; piece++) {
-      if (!WHOLE) {
+      // The only piece of slopes is still there.
+      if (V_PIECES > 1u) {
         workgroupBarrier();
-        load_others(SLOPES, 0u, piece, tile, p.tokens, n, lane);
+        put_others(next, lane);
       }
       workgroupBarrier();
-      let added = weighted_sums(SECOND, lane);
+      if (piece + 1u < V_PIECES) { next = fetch_others(SLOPES, piece + 1u, tile, p.tokens, n, lane); } else { next = fetch_others(QUERIES, 0u, tile, p.tokens, n, lane); }
+      let added = weighted_sums(lane);
       for (var i = 0u; i < 4u; i++) { value_sums[4u * piece + i] += added[i]; }
     }
-    workgroupBarrier();
-    set_weights(slopes, lane);
     for (var piece = 0u; piece < H_PIECES; piece++) {
-      if (!WHOLE) {
-        workgroupBarrier();
-        load_others(QUERIES, 0u, piece, tile, p.tokens, n, lane);
-      }
       workgroupBarrier();
-      let added = weighted_sums(0u, lane);
+      if (piece == 0u) { set_weights(slopes, lane); }
+      put_others(next, lane);
+      workgroupBarrier();
+      if (piece + 1u < H_PIECES) { next = fetch_others(QUERIES, piece + 1u, tile, p.tokens, n, lane); } else { next = fetch_others(QUERIES, 0u, tile + COLS, p.tokens, n, lane); }
+      let added = weighted_sums(lane);
       for (var i = 0u; i < 4u; i++) { key_sums[4u * piece + i] += added[i]; }
     }
   }

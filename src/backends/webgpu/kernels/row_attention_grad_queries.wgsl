@@ -23,29 +23,30 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var about = array<vec4f, 4>();
   for (var i = 0u; i < 4u; i++) { about[i] = known[min(tokens[i], p.tokens - 1u) * p.heads + n]; }
   var sums = array<vec4f, 4u * H_PIECES>();
+  if (OWN_KEPT) {
+    keep_own(QUERIES, 0u, H_PIECES, first, end, n, lane);
+    keep_own(SLOPES, H_PIECES, V_PIECES, first, end, n, lane);
+  }
   let begin = u32(known[first * p.heads + n].z);
+  var next = fetch_others(VALUES, 0u, begin, end, head, lane);
   for (var tile = begin; tile < end; tile += COLS) {
+    var slopes = array<vec4f, 4>();
+    for (var piece = 0u; piece < V_PIECES; piece++) {
+      workgroupBarrier();
+      if (!OWN_KEPT) { put_own(0u, fetch_own(SLOPES, piece, first, end, n, lane), lane); }
+      put_others(next, lane);
+      workgroupBarrier();
+      if (piece + 1u < V_PIECES) { next = fetch_others(VALUES, piece + 1u, tile, end, head, lane); } else { next = fetch_others(KEYS, 0u, tile, end, head, lane); }
+      add_products(&slopes, H_PIECES + piece, lane);
+    }
     var scores = array<vec4f, 4>();
     for (var piece = 0u; piece < H_PIECES; piece++) {
       workgroupBarrier();
-      if (!WHOLE || tile == begin) { load_own(QUERIES, 0u, piece, first, end, n, lane); }
-      load_others(KEYS, 0u, piece, tile, end, head, lane);
-      if (WHOLE) {
-        if (tile == begin) { load_own(SLOPES, SECOND, 0u, first, end, n, lane); }
-        load_others(VALUES, SECOND, 0u, tile, end, head, lane);
-      }
+      if (!OWN_KEPT) { put_own(0u, fetch_own(QUERIES, piece, first, end, n, lane), lane); }
+      put_others(next, lane);
       workgroupBarrier();
-      add_products(&scores, 0u, lane);
-    }
-    var slopes = array<vec4f, 4>();
-    for (var piece = 0u; piece < V_PIECES; piece++) {
-      if (!WHOLE) {
-        workgroupBarrier();
-        load_own(SLOPES, 0u, piece, first, end, n, lane);
-        load_others(VALUES, 0u, piece, tile, end, head, lane);
-        workgroupBarrier();
-      }
-      add_products(&slopes, SECOND, lane);
+      if (H_PIECES > 1u) { next = fetch_others(KEYS, (piece + 1u) % H_PIECES, tile, end, head, lane); }
+      add_products(&scores, piece, lane);
     }
     let rows = four_from(tile, lane);
     for (var i = 0u; i < 4u; i++) {
@@ -54,12 +55,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     set_weights(scores, lane);
     for (var piece = 0u; piece < H_PIECES; piece++) {
-      if (!WHOLE) {
+      // The keys' only piece is still there.
+      if (H_PIECES > 1u) {
         workgroupBarrier();
-        load_others(KEYS, 0u, piece, tile, end, head, lane);
+        put_others(next, lane);
       }
       workgroupBarrier();
-      let added = weighted_sums(0u, lane);
+      if (piece + 1u < H_PIECES) { next = fetch_others(KEYS, piece + 1u, tile, end, head, lane); } else { next = fetch_others(VALUES, 0u, tile + COLS, end, head, lane); }
+      let added = weighted_sums(lane);
       for (var i = 0u; i < 4u; i++) { sums[4u * piece + i] += added[i]; }
     }
   }

@@ -21,16 +21,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let head = n * p.kv_heads / p.heads;
   let end = min(first + ROWS, p.tokens);
   let tokens = vec4u(first + lane / ACROSS) + DOWN * vec4u(0u, 1u, 2u, 3u);
-  let begin = lowest(first);
+  if (OWN_KEPT) { keep_own(QUERIES, 0u, H_PIECES, first, end, n, lane); }
   var largest = LOWEST;
-  for (var tile = begin; tile < end; tile += COLS) {
+  for (var tile = lowest(first); tile < end; tile += COLS) {
     var scores = array<vec4f, 4>();
     for (var piece = 0u; piece < H_PIECES; piece++) {
       workgroupBarrier();
-      if (H_PIECES > 1u || tile == begin) { load_own(QUERIES, 0u, piece, first, end, n, lane); }
-      load_others(KEYS, 0u, piece, tile, end, head, lane);
+      if (!OWN_KEPT) { put_own(0u, fetch_own(QUERIES, piece, first, end, n, lane), lane); }
+      put_others(fetch_others(KEYS, piece, tile, end, head, lane), lane);
       workgroupBarrier();
-      add_products(&scores, 0u, lane);
+      add_products(&scores, piece, lane);
     }
     let rows = four_from(tile, lane);
     for (var i = 0u; i < 4u; i++) {

@@ -3,7 +3,11 @@
 alias Numbers = array<vec4f>;
 
 fn row4(what: u32, row: u32, head: u32, vector: u32) -> vec4f {
-  if ((what <= KEYS && vector >= H4) || (what >= VALUES && vector >= V4)) { return vec4f(); }
+  let width = select(V4, H4, what <= KEYS);
+  return select(vec4f(), vector4(what, row, head, min(vector, width - 1u)), vector < width);
+}
+
+fn vector4(what: u32, row: u32, head: u32, vector: u32) -> vec4f {
   if (what == QUERIES) { return q[(row * p.heads + head) * H4 + vector]; }
 //#if HAS_VALUES
   if (what == VALUES) { return v[(row * p.kv_heads + head) * (p.value_width / 4u) + vector]; }

@@ -23,17 +23,18 @@ struct Params {
 // other read what lies side by side.
 fn place_in_tile(lane: u32, across: bool) -> vec2u { return select(vec2u(lane / 16u, lane % 16u), vec2u(lane % 16u, lane / 16u), across); }
 
+// Reads that need no look at what another gave: all are on their way at once.
 fn a4(batch: u32, first_m: u32, depth: u32, end: u32) -> vec4f {
-  let base = p.a_start + batch * p.a_batch + depth * p.a_depth;
+  let base = p.a_start + batch * p.a_batch + min(depth, p.depth - 1u) * p.a_depth;
   var four = vec4f();
-  for (var i = 0u; i < 4u; i++) { if (first_m + i < p.m && depth < end) { four[i] = a[base + (first_m + i) * p.a_row]; } }
+  for (var i = 0u; i < 4u; i++) { four[i] = select(0.0, a[base + min(first_m + i, p.m - 1u) * p.a_row], depth < end); }
   return four;
 }
 
 fn b4(batch: u32, first_n: u32, depth: u32, end: u32) -> vec4f {
-  let base = p.b_start + batch * p.b_batch + depth * p.b_depth;
+  let base = p.b_start + batch * p.b_batch + min(depth, p.depth - 1u) * p.b_depth;
   var four = vec4f();
-  for (var i = 0u; i < 4u; i++) { if (first_n + i < p.n && depth < end) { four[i] = b[base + (first_n + i) * p.b_column]; } }
+  for (var i = 0u; i < 4u; i++) { four[i] = select(0.0, b[base + min(first_n + i, p.n - 1u) * p.b_column], depth < end); }
   return four;
 }
 

@@ -13,8 +13,14 @@ struct Params { count: u32, parts: u32, columns: u32 }
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = element_index(group, groups, lane);
   if (i >= p.count) { return; }
-  var sum = parts[i];
-  for (var part = 1u; part < p.parts; part++) { sum += parts[part * p.count + i]; }
+  // Four sums, so that a lane waits for four reads at once.
+  var four = vec4f();
+  var part = 0u;
+  for (; part + 3u < p.parts; part += 4u) {
+    for (var j = 0u; j < 4u; j++) { four[j] += parts[(part + j) * p.count + i]; }
+  }
+  for (; part < p.parts; part++) { four.x += parts[part * p.count + i]; }
+  var sum = four.x + four.y + four.z + four.w;
 //#if BIAS
   sum += bias[i % p.columns];
 //#endif

@@ -13,9 +13,10 @@ export const panelSize = { top: TOP, height: HEIGHT, width: WIDTH };
 export const text = (x, y, content, cls = '', anchor = 'start') => `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" class="${cls}" text-anchor="${anchor}">${content}</text>`;
 const heading = (left, title, note) => [text(left, 28, title, 'head'), text(left, 46, note, 'note')];
 
-/** Where a value lies on an axis: 0 at its first tick, 1 at its last. */
+/** Where a value lies on an axis: 0 at its first tick, 1 at its last; in the middle of one with a single tick. */
 function shareOf({ ticks, log = false, clamped = false }, value) {
   const [low, high] = [ticks[0], ticks.at(-1)];
+  if (low === high) return 0.5;
   const share = log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
   return clamped ? Math.min(1, Math.max(0, share)) : share;
 }

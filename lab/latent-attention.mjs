@@ -1,0 +1,40 @@
+// Claim: latent attention (MLA) is as good as or better than multi-head attention (MHA) with a cache as
+// small as grouped queries' (DeepSeek V2, arXiv:2405.04434, section 2.1 and appendix D; GQA,
+// arXiv:2305.13245). All with the same parameters: what attention saves, the feed-forward part gets.
+
+import { bars } from '../scripts/chart.mjs';
+import { runClaim } from './claim.mjs';
+import { COLORS, compareDesigns, drawDesigns, RATES, tellDesigns } from './compared.mjs';
+import { hiddenOf, latent, ofSize, plain } from './shapes.mjs';
+
+export const claim = {
+  name: 'latent-attention',
+  about: 'Latent attention (MLA) against grouped queries (GQA, MQA) and all heads (MHA), at equal parameters: loss and bytes of keys and values.',
+  settings: { seeds: 3, steps: 400, context: 128, batch: 16, heldOut: 200 },
+  variants({ vocab }) {
+    const heads = plain('llama', { vocab, kvHeads: 8 });
+    const grouped = (kvHeads) => ofSize(hiddenOf(heads), (hidden) => plain('llama', { vocab, kvHeads, hidden }));
+    return [
+      { name: 'MHA', config: heads }, { name: 'GQA, 2 of 8', config: grouped(2) }, { name: 'MQA, 1 of 8', config: grouped(1) },
+      { name: 'MLA, 56 + 8', config: ofSize(hiddenOf(heads), (hidden) => latent({ vocab, hidden })) },
+    ];
+  },
+
+  async make(lab) {
+    await Promise.all(lab.variants.map(({ name }) => lab.tuned(name, RATES, (learningRate) => ({ name: 'muon', learningRate }))));
+  },
+
+  summarise: (result) => ({ designs: compareDesigns(result) }),
+
+  tell: ({ summary: { designs } }) => tellDesigns(designs, ({ hidden, kvBytesPerToken }) => `${hidden} parameters, ${kvBytesPerToken} B of keys and values a token`),
+
+  figure: (result) => drawDesigns(result, {
+    title: 'Held-out loss', detail: ({ rate }) => `rate ${rate}`, aside: 110, width: 320,
+    more: (left) => [bars({
+      left, title: 'Keys and values of a token', note: 'bf16, all layers', aside: 110, length: 120,
+      rows: result.summary.designs.map(({ name, hidden, kvBytesPerToken }, i) => ({ name, note: `${(hidden / 1e3).toFixed(0)} k parameters`, value: kvBytesPerToken, label: `${kvBytesPerToken} B`, color: COLORS[i] })),
+    })],
+  }),
+};
+
+await runClaim(claim, import.meta.url);

@@ -1,0 +1,35 @@
+// What the seeds of a design have in common, and how two designs differ seed by seed.
+
+export const mean = (numbers) => numbers.reduce((sum, each) => sum + each, 0) / numbers.length;
+export const round = (value, digits = 4) => Number(value.toFixed(digits));
+
+/** Mean loss of an experiment's held-out tokens, in nats; Infinity where training diverged. */
+export function lossOf({ heldOut }) {
+  const tokens = heldOut.reduce((sum, part) => sum + part.tokens, 0);
+  return tokens === 0 ? Infinity : heldOut.reduce((sum, { nll, tokens: own }) => sum + nll * own, 0) / tokens;
+}
+
+/** Standard deviation of a sample; undefined for one number. */
+export function deviation(numbers) {
+  if (numbers.length < 2) return undefined;
+  const centre = mean(numbers);
+  return Math.sqrt(numbers.reduce((sum, each) => sum + (each - centre) ** 2, 0) / (numbers.length - 1));
+}
+
+/** { mean, deviation, values } with four digits; values in the order of the seeds. */
+export function spread(values) {
+  const sd = deviation(values);
+  return { mean: round(mean(values)), ...(sd === undefined ? {} : { deviation: round(sd) }), values: values.map((each) => round(each)) };
+}
+
+/**
+ * How much higher `values` are than `base`, seed by seed: seeds share their tokens' order, so what a seed
+ * does to both falls out. `error`: the standard error of the mean difference. `decided`: whether the mean
+ * is more than twice that, with at least three seeds; for less the numbers decide nothing.
+ */
+export function difference(values, base) {
+  const each = values.slice(0, base.length).map((value, i) => value - base[i]);
+  const sd = deviation(each);
+  const error = sd === undefined ? undefined : sd / Math.sqrt(each.length);
+  return { mean: round(mean(each)), ...(error === undefined ? {} : { error: round(error) }), decided: error !== undefined && each.length > 2 && Math.abs(mean(each)) > 2 * error };
+}

@@ -2,12 +2,15 @@
 
 import { describe, expect, it } from 'vitest';
 import { ReferenceBackend } from '../../src/backends/reference/index.js';
-import { add, apply, Device, fromArray, fuse, getOp, kvAppend, linear, mul, pagedAttention, rmsNorm, rope, scope, silu } from '../../src/tensor/index.js';
+import { add, apply, combine, Device, expertLinear, fromArray, fuse, getOp, kvAppend, linear, mul, normalizeSum, pagedAttention, rmsNorm, rope, scope, silu, softmax, topK } from '../../src/tensor/index.js';
 import type { Attrs, Call, Tensor } from '../../src/tensor/index.js';
 import { loadReference, noise, relativeError } from '../support.js';
 
 const on = new Device(new ReferenceBackend());
 const t = (seed: number, ...shape: number[]) => fromArray(on, shape, noise(shape.reduce((a, b) => a * b, 1), seed)).retain();
+
+/** Of two tokens, two of three experts. */
+const choices = fromArray(on, [2, 2], Int32Array.of(2, 0, 1, 2)).retain();
 
 describe('fused ops', () => {
   const cases: [string, Tensor[], Attrs][] = [
@@ -18,6 +21,16 @@ describe('fused ops', () => {
     ['linear_gated', [t(4, 3, 6), t(5, 9, 6), t(6, 9, 6)], {}],
     ['rms_norm_rope_pair', [t(4, 2, 3, 8), t(5, 2, 1, 8), t(6, 8), t(7, 8), fromArray(on, [2], Int32Array.of(5, 70)).retain(), t(8, 4)], { eps: 1e-6, offset: 1, layout: 'half', amplitude: 1.2 }],
     ['linear_silu_mul', [t(4, 3, 6), t(5, 9, 6), t(6, 3, 9)], {}],
+    ['linear_add', [t(4, 3, 6), t(5, 9, 6), t(6, 3, 9)], {}],
+    ['norm_linear', [t(4, 3, 6), t(5, 6), t(6, 9, 6)], { eps: 1e-5, offset: 1 }],
+    ['norm_linear_group', [t(4, 3, 6), t(5, 6), t(6, 9, 6), t(7, 4, 6), t(8, 5, 6)], { eps: 1e-5, offset: 0 }],
+    ['norm_linear_gated', [t(4, 3, 6), t(5, 6), t(6, 9, 6), t(7, 9, 6)], { eps: 1e-5, offset: 0 }],
+    ['expert_linear_gated', [t(4, 2, 6), t(5, 3, 9, 6), t(6, 3, 9, 6), choices], {}],
+    ['norm_expert_linear_gated', [t(4, 2, 6), t(5, 6), t(6, 3, 9, 6), t(7, 3, 9, 6), choices], { eps: 1e-5, offset: 0 }],
+    ['expert_combine', [t(4, 2, 2, 6), t(5, 3, 9, 6), choices, t(6, 2, 2)], {}],
+    ['expert_combine', [t(4, 2, 2, 6), t(5, 3, 9, 6), choices, t(6, 2, 2), t(7, 2, 9)], {}],
+    ['softmax_top_k', [t(4, 3, 6)], { k: 2, normalize: true, epsilon: 1e-3 }],
+    ['softmax_top_k', [t(4, 3, 6)], { k: 2, normalize: false, epsilon: 0 }],
     ...['half', 'interleaved'].map((layout): [string, Tensor[], Attrs] =>
       ['rms_norm_rope', [t(4, 3, 2, 10), t(5, 10), fromArray(on, [3], Int32Array.of(0, 5, 70)).retain(), t(6, 4)], { eps: 1e-6, offset: 1, layout, amplitude: 1.2 }]),
   ];
@@ -25,7 +38,8 @@ describe('fused ops', () => {
     const fused = apply(op, inputs, attrs);
     const composed = getOp(op).compose!(inputs, attrs);
     expect(fused.length).toBe(composed.length);
-    for (const [i, out] of fused.entries()) expect(relativeError(await out.toFloat32(), await composed[i].toFloat32())).toBeLessThan(1e-6);
+    const numbers = async (tensor: Tensor) => (tensor.dtype === 'i32' ? Float32Array.from(await tensor.toInt32()) : tensor.toFloat32());
+    for (const [i, out] of fused.entries()) expect(relativeError(await numbers(out), await numbers(composed[i]))).toBeLessThan(1e-6);
   });
 });
 
@@ -61,10 +75,39 @@ describe('fuse', () => {
   });
   it('puts three products of the same numbers side by side, and no fewer', () => {
     const [x, other, w] = [t(1, 2, 4), t(2, 2, 4), t(3, 6, 4)];
-    const { calls, keep } = captured(() => { const a = linear(x, w); const b = silu(linear(x, w)); return add(add(a, b), linear(x, w)); });
-    expect(fuse(calls, [keep.storage.id], all).map((c) => c.op)).toEqual(['linear_group', 'silu', 'add', 'add']);
-    const two = captured(() => add(add(linear(x, w), linear(x, w)), linear(other, w)));
-    expect(fuse(two.calls, [two.keep.storage.id], all).map((c) => c.op)).toEqual(['linear', 'linear', 'add', 'linear', 'add']);
+    const { calls, keep } = captured(() => { const a = linear(x, w); const b = silu(linear(x, w)); return mul(mul(a, b), linear(x, w)); });
+    expect(fuse(calls, [keep.storage.id], all).map((c) => c.op)).toEqual(['linear_group', 'silu', 'mul', 'mul']);
+    const two = captured(() => mul(mul(linear(x, w), linear(x, w)), linear(other, w)));
+    expect(fuse(two.calls, [two.keep.storage.id], all).map((c) => c.op)).toEqual(['linear', 'linear', 'mul', 'linear', 'mul']);
+  });
+  it('puts a norm into all products that read it, or into none', () => {
+    const [x, scale, w, v] = [t(1, 2, 4), t(2, 4), t(3, 6, 4), t(4, 6, 4)];
+    const normed = () => rmsNorm(x, scale, { eps: 1e-6, offset: 0 });
+    const both = captured(() => { const n = normed(); return mul(linear(n, w), linear(n, v)); });
+    expect(fuse(both.calls, [both.keep.storage.id], all).map((c) => c.op)).toEqual(['norm_linear', 'norm_linear', 'mul']);
+    const other = captured(() => { const n = normed(); linear(n, w); return silu(n); });
+    expect(fuse(other.calls, [other.keep.storage.id], all).map((c) => c.op)).toEqual(['rms_norm', 'linear', 'silu']);
+    const seen = captured(normed);
+    expect(fuse(seen.calls, [seen.keep.storage.id], all).map((c) => c.op)).toEqual(['rms_norm']);
+  });
+  it('joins a product with what is added to it, on either side', () => {
+    const [x, w, more] = [t(1, 2, 4), t(2, 6, 4), t(3, 2, 6)];
+    for (const sum of [() => add(more, linear(x, w)), () => add(linear(x, w), more)]) {
+      const { calls, keep } = captured(sum);
+      const fused = fuse(calls, [keep.storage.id], all);
+      expect(fused.map((c) => c.op)).toEqual(['linear_add']);
+      expect(fused[0].inputs.map((i) => i.buffer)).toEqual([x, w, more].map((tensor) => tensor.storage.id));
+    }
+  });
+  it("joins the experts' products, and the router's choice", () => {
+    const [x, gate, up, down, more] = [t(1, 2, 4), t(2, 3, 6, 4), t(3, 3, 6, 4), t(4, 3, 4, 6), t(5, 2, 4)];
+    const { calls, keep } = captured(() => {
+      const { values, indices } = topK(softmax(linear(x, t(6, 3, 4))), { k: 2 });
+      const weights = normalizeSum(values, 0);
+      const hidden = mul(silu(expertLinear(x, gate, indices)), expertLinear(x, up, indices));
+      return add(more, combine(expertLinear(hidden, down, indices), weights));
+    });
+    expect(fuse(calls, [keep.storage.id], all).map((c) => c.op)).toEqual(['linear', 'softmax_top_k', 'expert_linear_gated', 'expert_combine']);
   });
   it('moves no append over a call that reads its store', () => {
     const ints = (...values: number[]) => fromArray(on, [values.length], Int32Array.from(values)).retain();

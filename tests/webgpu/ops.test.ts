@@ -5,10 +5,13 @@ import { gpuKind, compare, floats, integers, stored, titled } from './support.js
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createBackend } from '../../src/backends/webgpu/index.js';
 import type { WebGpuBackend } from '../../src/backends/webgpu/index.js';
+import type { Capabilities } from '../../src/backends/webgpu/kernel.js';
 import { kernelNames } from '../../src/backends/webgpu/kernels/index.js';
+import { isPacked } from '../../src/backends/webgpu/packing.js';
 import { BLOCKS } from '../../src/tensor/blocks.js';
-import { getOp } from '../../src/tensor/index.js';
+import { Device, fromArray, fromBytes, getOp, linear, scope } from '../../src/tensor/index.js';
 import type { Attrs, Spec } from '../../src/tensor/index.js';
+import { relativeError } from '../support.js';
 import { opCases } from '../ops/cases.js';
 import { gradientCases } from '../wasm/gradients.js';
 
@@ -59,6 +62,7 @@ const rows: Case[] = [
   { op: 'layer_norm', inputs: [floats([5, 300]), floats([300], 2), floats([300], 3)], attrs: { eps: 1e-5 }, note: 'a wide workgroup' },
   { op: 'softmax', inputs: [floats([4, 600], 1, 60)], note: 'a wide workgroup' },
   { op: 'top_k', inputs: [floats([5, 130])], attrs: { k: 7 }, note: 'more choices than lanes' },
+  ...[true, false].map((normalize): Case => ({ op: 'softmax_top_k', inputs: [floats([5, 130], 1, 5)], attrs: { k: 7, normalize, epsilon: 1e-3 }, note: normalize ? 'normalised' : '' })),
   { op: 'top_k', inputs: [floats([5, 64])], attrs: { k: 6, groups: 8, groupsPicked: 3, groupScore: 'sum2' }, note: 'groups' },
 ];
 
@@ -71,6 +75,18 @@ function formats(shape: readonly number[]): Spec[] {
 }
 const named = (spec: Spec): string => `${spec.dtype}${spec.scaleBlock ? ' scaled' : ''} [${spec.shape.join(', ')}]`;
 
+/** Products of the RMS norm of their x. */
+function normedProducts(tokens: number, spec: Spec): Case[] {
+  const columns = spec.shape[1];
+  const [x, weight, attrs] = [floats([tokens, columns], 1, 4), floats([columns], 6), { eps: 1e-5, offset: 0.5 }];
+  const note = `${tokens} tokens, ${named(spec)}`;
+  return [
+    { op: 'norm_linear', inputs: [x, weight, stored(spec, 2)], attrs, note },
+    { op: 'norm_linear_group', inputs: [x, weight, stored(spec, 2), stored({ ...spec, shape: [3, columns] }, 3), stored({ ...spec, shape: [70, columns] }, 4)], attrs, note },
+    { op: 'norm_linear_gated', inputs: [x, weight, stored(spec, 2), stored(spec, 3)], attrs, note },
+  ];
+}
+
 const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37], [9, 512]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
   { op: 'linear', inputs: [floats([1, shape[1]]), stored(spec, 2)], note: `1 token, ${named(spec)}` },
   { op: 'linear', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `3 tokens and a bias, ${named(spec)}` },
@@ -79,7 +95,9 @@ const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37], [9, 512]].flatMap((sh
   ...(spec.scaleBlock ? [] : [1, 3].flatMap((tokens): Case[] => [
     { op: 'linear_group', inputs: [floats([tokens, shape[1]]), stored(spec, 2), stored({ ...spec, shape: [3, shape[1]] }, 3), stored({ ...spec, shape: [70, shape[1]] }, 4)], note: `${tokens} tokens, ${named(spec)}` },
     { op: 'linear_gated', inputs: [floats([tokens, shape[1]]), stored(spec, 2), stored(spec, 3)], note: `${tokens} tokens, ${named(spec)}` },
+    ...(shape[1] % 4 === 0 ? normedProducts(tokens, spec) : []),
   ])),
+  { op: 'linear_add', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([3, shape[0]], 5)], note: named(spec) },
   { op: 'take_rows', inputs: [stored(spec, 2), integers([4], [3, -1, 0, shape[0] - 1])], note: named(spec) },
 ]));
 
@@ -95,7 +113,17 @@ const products: Case[] = [
   ...formats([40, 96]).map((spec): Case => ({ op: 'matmul', inputs: [floats([33, 40]), stored(spec, 2)], attrs: { transposeA: false }, note: named(spec) })),
 ];
 
-const experts: Case[] = [[5, 11, 64], [5, 9, 35]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+const choices = integers([3, 2], [0, 4, 2, 2, 1, 3]);
+const experts: Case[] = [[5, 11, 64], [5, 9, 35], [5, 6, 256]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
+  ...(spec.scaleBlock ? [] : [
+    { op: 'expert_linear_gated', inputs: [floats([3, shape[2]]), stored(spec, 2), stored(spec, 3), choices], note: `shared, ${named(spec)}` },
+    { op: 'expert_linear_gated', inputs: [floats([3, 2, shape[2]]), stored(spec, 2), stored(spec, 3), choices], note: named(spec) },
+  ]),
+  ...(spec.scaleBlock || shape[2] % 4 !== 0 ? [] : [
+    { op: 'norm_expert_linear_gated', inputs: [floats([3, shape[2]], 1, 4), floats([shape[2]], 6), stored(spec, 2), stored(spec, 3), choices], attrs: { eps: 1e-5, offset: 0.5 }, note: named(spec) },
+  ]),
+  ...[[], [floats([3, shape[1]], 9)]].map((more): Case => (
+    { op: 'expert_combine', inputs: [floats([3, 2, shape[2]]), stored(spec, 2), choices, floats([3, 2], 7), ...more], note: `${more.length ? 'and a sum, ' : ''}${named(spec)}` })),
   { op: 'expert_linear', inputs: [floats([3, shape[2]]), stored(spec, 2), integers([3, 2], [0, 4, 2, 2, 1, 3])], note: `shared, ${named(spec)}` },
   { op: 'expert_linear', inputs: [floats([3, 2, shape[2]]), stored(spec, 2), integers([3, 2], [0, 4, 2, 2, 1, 3])], note: named(spec) },
 ]));
@@ -163,6 +191,12 @@ const cache: Case[] = [
     { op: 'kv_append_pair', inputs: [floats([6, 2, 64, 3]), floats([6, 2, 64, 3], 5), floats([5, 2, 3], 2), floats([5, 2, 3], 3), ...tokens, table], readInput, note: `output ${readInput}` },
     { op: 'kv_append_pair', inputs: [half([6, 3, 64, 2]), half([6, 3, 64, 2], 5), { ...floats([5, 3, 2]), values: ROUNDED }, floats([5, 3, 2], 3), ...tokens, table], readInput, tolerance: 1e-30, note: `f16 pages, output ${readInput}` },
   ]),
+  ...(['half', 'interleaved'] as const).flatMap((layout) => [floats, half].flatMap((pages) => [undefined, 6, 7].map((readInput): Case => ({
+    op: 'rms_norm_rope_append', readInput, attrs: { eps: 1e-5, offset: 0.5, layout, amplitude: 1.2 }, tolerance: pages === half ? 1e-3 : undefined,
+    note: `${layout}, ${pages === half ? 'f16' : 'f32'} pages${readInput ? `, input ${readInput}` : ''}`,
+    inputs: [floats([5, 3, 140]), floats([5, 2, 140], 7), floats([140], 2), floats([140], 8), tokens[0], { ...floats([66], 3), values: Float32Array.from({ length: 66 }, (_, i) => 0.9 ** i) },
+      pages([6, 2, 64, 140], 5), pages([6, 2, 64, 140], 6), floats([5, 2, 140], 9), tokens[1], table],
+  })))),
   { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 2, 64, 9], 2), half([6, 2, 64, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },
 ];
 
@@ -209,17 +243,40 @@ describe.skipIf(!gpuKind)(titled('ops'), () => {
     backend.dispose();
   });
 
-  // Parts of 256 rows; the last is not full.
-  it.each([1, 20].flatMap((tokens) => ([['f32', 40_000], ['f16', 20_000], ['q8_0', 10_000]] as const).map(([dtype, bytes]) => ({ tokens, dtype, bytes }))))('takes a matrix of which kernels see $bytes bytes in parts: $tokens tokens, $dtype', async ({ tokens, dtype, bytes }) => {
+  async function withCapabilities(changed: Partial<Capabilities>, run: () => Promise<void>): Promise<void> {
     const { capabilities } = backend.gpu;
-    backend.gpu.capabilities = { ...capabilities, bindingBytes: bytes };
+    backend.gpu.capabilities = { ...capabilities, ...changed };
     try {
-      const table = stored({ shape: [700, 32], dtype }, 2);
-      await compare(backend, 'linear', [floats([tokens, 32]), table, floats([700], 3)]);
-      await compare(backend, 'take_rows', [table, integers([tokens + 4], [699, 0, 255, 256, ...new Array<number>(tokens).fill(512)])]);
+      await run();
     } finally {
       backend.gpu.capabilities = capabilities;
     }
+  }
+
+  // Parts of 256 rows; the last is not full.
+  it.each([1, 20].flatMap((tokens) => ([['f32', 40_000], ['f16', 20_000], ['q8_0', 10_000]] as const).map(([dtype, bytes]) => ({ tokens, dtype, bytes }))))('takes a matrix of which kernels see $bytes bytes in parts: $tokens tokens, $dtype', async ({ tokens, dtype, bytes }) => {
+    await withCapabilities({ bindingBytes: bytes }, async () => {
+      const table = stored({ shape: [700, 32], dtype }, 2);
+      await compare(backend, 'linear', [floats([tokens, 32]), table, floats([700], 3)]);
+      await compare(backend, 'take_rows', [table, integers([tokens + 4], [699, 0, 255, 256, ...new Array<number>(tokens).fill(512)])]);
+    });
+  });
+
+  it.each(['q8_0', 'q4_0'] as const)('hands %s blocks back as they were given, and packs them again', async (dtype) => {
+    const device = new Device(backend);
+    const spec: Spec = { shape: [9, 512], dtype };
+    const [x, other] = [floats([1, 512]), stored(spec, 3)];
+    const matrix = fromBytes(device, spec, stored(spec, 2).bytes).retain();
+    const row = fromArray(device, x.spec.shape, x.values).retain();
+    const product = async () => scope(() => linear(row, matrix).retain());
+    const first = await product();
+    expect(await matrix.read()).toEqual(stored(spec, 2).bytes);
+    backend.write(matrix.storage.id, 0, other.bytes);
+    const second = await product();
+    expect(await matrix.read()).toEqual(other.bytes);
+    expect(relativeError(await first.toFloat32(), await second.toFloat32())).toBeGreaterThan(0.1);
+    for (const tensor of [matrix, row, first, second]) tensor.release();
+    await compare(backend, 'linear', [x, other], {}, { tolerance: 0.02 });
   });
 
   it.each(['attention', 'attention_grad'])('%s of heads of several pieces in the workgroup memory that is certain', async (op) => {
@@ -241,7 +298,9 @@ describe.skipIf(!gpuKind)(titled('ops'), () => {
     it(`${op}${note ? `: ${note}` : ''}`, () => {
       // Matrix units take f16: activations are rounded to 2^-12 of themselves.
       const rounded = backend.gpu.capabilities.matrix && ['linear', 'expert_linear'].includes(op) && inputs[1].spec.dtype !== 'f32';
-      return compare(backend, op, inputs, attrs, { tolerance: rounded ? 1e-3 : tolerance, readInput });
+      return withCapabilities({ integerProducts: false }, () => compare(backend, op, inputs, attrs, { tolerance: rounded ? 1e-3 : tolerance, readInput }));
     });
+    // Activations in bytes are off by up to 2^-8 of the largest of 32.
+    if (inputs.some(({ spec }) => isPacked(spec))) it(`${op}${note ? `: ${note}` : ''}, in integers`, () => withCapabilities({ integerProducts: true }, () => compare(backend, op, inputs, attrs, { tolerance: 0.02, readInput })));
   }
 });

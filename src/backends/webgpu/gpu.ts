@@ -56,9 +56,11 @@ export class Gpu {
   private readonly layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
 
   private constructor(readonly device: GPUDevice, readonly adapterName: string, { subgroupMinSize = 1, subgroupMaxSize }: GPUAdapterInfo) {
-    const { maxStorageBufferBindingSize: bindingBytes, maxComputeWorkgroupStorageSize: workgroupBytes } = device.limits;
+    const { maxStorageBufferBindingSize: bindingBytes, maxComputeWorkgroupStorageSize: workgroupBytes, maxStorageBuffersPerShaderStage: storageBuffers } = device.limits;
     const subgroups = device.features.has('subgroups');
-    this.capabilities = { bindingBytes, workgroupBytes, subgroups, subgroupLanes: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 1 };
+    this.capabilities = {
+      bindingBytes, workgroupBytes, storageBuffers, subgroups, subgroupLanes: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 1, integerProducts: true,
+    };
     void device.lost.then(({ reason, message }) => {
       this.lost ??= new Error(`the GPU device was lost (${reason}${message ? `: ${message}` : ''}): dispose the model and load it again`);
     });
@@ -70,10 +72,10 @@ export class Gpu {
     return Gpu.on(adapter, device);
   }
 
-  /** What to ask of an adapter: its largest buffers and workgroups' memory, and the features that kernels have variants for. */
+  /** What to ask of an adapter: its largest buffers, most of them and workgroups' memory, and the features that kernels have variants for. */
   static describe({ limits, features }: GPUAdapter, { defaultLimits = false }: GpuOptions = {}): GPUDeviceDescriptor {
     if (defaultLimits) return {};
-    const wanted = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkgroupStorageSize'] as const;
+    const wanted = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkgroupStorageSize', 'maxStorageBuffersPerShaderStage'] as const;
     return {
       requiredLimits: Object.fromEntries(wanted.map((name) => [name, limits[name]])),
       requiredFeatures: OPTIONAL_FEATURES.filter((name) => features.has(name)),

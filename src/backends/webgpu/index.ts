@@ -15,10 +15,16 @@ import type { Entry, Judged } from './journal.js';
 import { kernelOf } from './kernels/index.js';
 import { GpuPlan } from './plan.js';
 import type { Recorder } from './plan.js';
+import { isPacked, packing } from './packing.js';
 import { dispatchesOf, prepare, scratchBytes } from './prepare.js';
 import { FAULT_WORDS, Stream } from './stream.js';
 
-interface Slot extends Judged { readonly bytes: number; memory?: Memory }
+interface Slot extends Judged {
+  readonly bytes: number;
+  memory?: Memory;
+  /** What it was packed as (see packing.ts), while it is. */
+  packed?: Spec;
+}
 
 export class WebGpuBackend implements Backend {
   readonly name = 'webgpu';
@@ -28,6 +34,8 @@ export class WebGpuBackend implements Backend {
   private readonly buffers: Buffers;
   private readonly stream: Stream;
   private readonly plans = new Set<GpuPlan>();
+  /** What was unpacked for the host, and plans expect packed. */
+  private readonly unpacked = new Map<Slot, Spec>();
   private nextId = 1;
   private nextFault = 0;
   private disposed = false;
@@ -46,7 +54,7 @@ export class WebGpuBackend implements Backend {
   }
 
   supports(op: string, inputs: readonly Spec[], attrs: Attrs): boolean {
-    return kernelOf(op)?.accepts(inputs, attrs) ?? false;
+    return kernelOf(op)?.accepts(inputs, attrs, this.gpu.capabilities) ?? false;
   }
 
   /** WebGPU does not tell how much memory is free, so the bytes are taken for a moment. */
@@ -75,8 +83,10 @@ export class WebGpuBackend implements Backend {
 
   free(buffer: BufferId): void {
     if (this.disposed) return;
-    const { memory } = this.slot(buffer);
+    const slot = this.slot(buffer);
+    const { memory } = slot;
     this.slots.delete(buffer);
+    this.unpacked.delete(slot);
     if (memory) this.buffers.give(memory);
   }
 
@@ -85,6 +95,7 @@ export class WebGpuBackend implements Backend {
     if (offset + bytes.byteLength > slot.bytes) throw new RangeError(`write of ${bytes.byteLength} bytes at ${offset} exceeds a buffer of ${slot.bytes}`);
     if (this.gpu.lost || bytes.byteLength === 0) return;
     const memory = this.memory(slot);
+    this.unpack(slot);
     // Host writes go to the queue at once: everything encoded before must be there already.
     this.stream.submit();
     const head = Math.min((4 - (offset % 4)) % 4, bytes.byteLength);
@@ -133,6 +144,7 @@ export class WebGpuBackend implements Backend {
     if (this.gpu.lost) throw this.gpu.lost;
     const first = Math.floor(offset / 4) * 4;
     const end = Math.ceil((offset + byteCount) / 4) * 4;
+    this.unpack(slot);
     const words = await this.stream.read(this.memory(slot).buffer, first, end - first, () => slot.poison);
     return offset === first ? words.subarray(0, byteCount) : words.slice(offset - first, offset - first + byteCount);
   }
@@ -142,7 +154,7 @@ export class WebGpuBackend implements Backend {
     const temporaries = new Set(calls.flatMap((c) => c.outputs.map((o) => o.buffer)).filter((id) => !kept.has(id)));
     const recorder: Recorder = {
       gpu: this.gpu, stream: this.stream, buffers: this.buffers,
-      external: (operand) => this.external(operand), bytesOf: (id) => this.slot(id).bytes, entry: (call) => this.entry(call),
+      external: (operand) => this.external(operand), bytesOf: (id) => this.slot(id).bytes, entry: (call) => this.entry(call), repack: () => this.repack(),
     };
     const plan = new GpuPlan(recorder, calls, temporaries, () => {
       this.plans.delete(plan);
@@ -171,7 +183,37 @@ export class WebGpuBackend implements Backend {
   private external({ buffer, spec }: Operand): Memory {
     const slot = this.slot(buffer);
     checkBytes(spec, slot.bytes);
-    return this.memory(slot);
+    const memory = this.memory(slot);
+    if (isPacked(spec)) this.pack(slot, spec);
+    return memory;
+  }
+
+  private pack(slot: Slot, spec: Spec): void {
+    if (slot.packed) return;
+    this.arrange(slot, spec, false);
+    slot.packed = spec;
+    this.unpacked.delete(slot);
+  }
+
+  private unpack(slot: Slot): void {
+    if (!slot.packed) return;
+    this.arrange(slot, slot.packed, true);
+    this.unpacked.set(slot, slot.packed);
+    slot.packed = undefined;
+  }
+
+  /** Packs again what the host has seen since plans were recorded. */
+  private repack(): void {
+    for (const [slot, spec] of this.unpacked) this.pack(slot, spec);
+  }
+
+  private arrange(slot: Slot, spec: Spec, unpack: boolean): void {
+    const memory = this.memory(slot);
+    for (const dispatch of packing(spec, unpack, this.gpu.capabilities)) {
+      this.stream.encode(prepare(dispatch, false, {
+        gpu: this.gpu, faults: this.stream.faults, memory: () => memory, scratch: () => memory, constants: (words) => this.stream.place(words),
+      }).prepared);
+    }
   }
 
   private memory(slot: Slot): Memory {

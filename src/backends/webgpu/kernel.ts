@@ -28,10 +28,14 @@ export interface Capabilities {
   readonly bindingBytes: number;
   /** Bytes of workgroup memory; 16 KiB are certain. */
   readonly workgroupBytes: number;
+  /** Storage buffers that a kernel may bind; 8 are certain. */
+  readonly storageBuffers: number;
   /** Subgroup operations. */
   readonly subgroups: boolean;
   /** Lanes of every subgroup; 1 where that is not certain, or there are no subgroup operations. */
   readonly subgroupLanes: number;
+  /** Whether activations are quantised for block formats that integers can be multiplied with. */
+  readonly integerProducts: boolean;
   /** Matrix units, where they were found to compute what they should (see matrix_units.ts). */
   readonly matrix?: MatrixUnit;
 }
@@ -52,8 +56,8 @@ export interface MatrixUnit {
 }
 
 export interface Kernel {
-  /** Whether the kernel reads these types; shapes were checked by the op's `infer`. */
-  accepts(inputs: readonly Spec[], attrs: Attrs): boolean;
+  /** Whether the kernel reads these types, on this device; shapes were checked by the op's `infer`. */
+  accepts(inputs: readonly Spec[], attrs: Attrs, device: Capabilities): boolean;
   /**
    * One dispatch, or several that run in order and may hand each other results in scratch memory.
    * `fault`: the word through which the kernel reports what it cannot do.

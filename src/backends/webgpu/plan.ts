@@ -27,6 +27,8 @@ export interface Recorder {
   external(operand: Operand): Memory;
   bytesOf(buffer: BufferId): number;
   entry(call: Call): Entry;
+  /** Packs again what was unpacked since (see packing.ts). */
+  repack(): void;
 }
 
 export class GpuPlan implements Plan {
@@ -60,6 +62,7 @@ export class GpuPlan implements Plan {
     if (this.disposed) throw new Error('replay: the plan was disposed');
     const { stream, gpu } = this.recorder;
     if (gpu.lost) return;
+    this.recorder.repack();
     this.parts.forEach(({ prepared, entries }, n) => {
       if (n > 0) stream.submit();
       for (const each of prepared) stream.encode(each);

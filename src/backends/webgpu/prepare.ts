@@ -23,7 +23,7 @@ export interface Binder {
 /** What the call's kernel would dispatch; throws where there is none. */
 export function dispatchesOf(call: Call, fault: number | undefined, { capabilities }: Gpu): readonly Dispatch[] {
   const kernel = kernelOf(call.op);
-  if (!kernel?.accepts(call.inputs.map((i) => i.spec), call.attrs)) throw new Error(`there is no GPU kernel for ${call.inputs.map((i) => describeSpec(i.spec)).join(', ')}`);
+  if (!kernel?.accepts(call.inputs.map((i) => i.spec), call.attrs, capabilities)) throw new Error(`there is no GPU kernel for ${call.inputs.map((i) => describeSpec(i.spec)).join(', ')}`);
   return [kernel.dispatch(call, fault ?? 0, capabilities)].flat();
 }
 

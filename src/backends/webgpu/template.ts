@@ -2,7 +2,7 @@
 //
 // Directives are WGSL comments, so a kernel file reads as WGSL:
 //   //#include weight_{WEIGHT}      another file, a parameter's value within its name; once per kernel
-//   //#copies row_products      another file COPIES times, every name that it defines with _0, _1, … behind it;
+//   //#copies products_{PRODUCTS}      another file COPIES times, every name that it defines with _0, _1, … behind it;
 //                               what it finds at binding 3 is at 3, 4, …
 //   //#if BIAS ... //#else ... //#endif    lines kept when the parameter is true (no nesting)
 // Every number and boolean parameter is also a WGSL constant of that name. WGSL wants what a kernel
@@ -27,16 +27,14 @@ function resolve(name: string, parameters: Parameters, included: Set<string>): s
   included.add(name);
   let keeping = true;
   return source.split('\n').flatMap((line) => {
-    const [, directive, argument] = /^\s*\/\/#(\w+)\s*(\S*)/.exec(line) ?? [];
+    const [, directive, argument = ''] = /^\s*\/\/#(\w+)\s*(\S*)/.exec(line) ?? [];
+    const file = argument.replace(/\{(\w+)\}/g, (_, key: string) => String(parameters[key]));
     switch (directive) {
       case 'if': keeping = parameters[argument] === true; return [];
       case 'else': keeping = !keeping; return [];
       case 'endif': keeping = true; return [];
-      case 'include': {
-        const file = argument.replace(/\{(\w+)\}/g, (_, key: string) => String(parameters[key]));
-        return keeping && !included.has(file) ? resolve(file, parameters, included) : [];
-      }
-      case 'copies': return keeping ? Array.from({ length: Number(parameters.COPIES) }, (_, i) => copy(argument, parameters, i)).flat() : [];
+      case 'include': return keeping && !included.has(file) ? resolve(file, parameters, included) : [];
+      case 'copies': return keeping ? Array.from({ length: Number(parameters.COPIES) }, (_, i) => copy(file, parameters, i)).flat() : [];
       case undefined: return keeping ? [line] : [];
       default: throw new Error(`${name}.wgsl has an unknown directive '//#${directive}'`);
     }

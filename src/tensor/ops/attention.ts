@@ -19,7 +19,7 @@ import { defineOp, getOp, shapeError } from '../op.js';
 import type { Cost, CostContext } from '../op.js';
 import { apply } from '../tensor.js';
 import type { Tensor } from '../tensor.js';
-import type { View } from '../view.js';
+import { View } from '../view.js';
 
 export const PAGE_TOKENS = 64;
 
@@ -249,6 +249,20 @@ defineOp({
     return [];
   },
   cost: ([k, v, kRows, vRows]) => ({ flops: 0, bytesRead: elementBytes(kRows) + elementBytes(vRows), bytesWritten: elementBytes({ shape: kRows.shape, dtype: k.dtype }) + elementBytes({ shape: vRows.shape, dtype: v.dtype }) }),
+});
+
+// rms_norm_rope_append: rms_norm_rope_pair of queries and keys, of which the keys, and the values, go to their
+// pages: inputs q, k, their weights, positions, frequencies, the two stores, v, slots, table; output the queries.
+defineOp({
+  name: 'rms_norm_rope_append',
+  effect: true,
+  infer: ([q]) => [{ shape: q.shape, dtype: 'f32' }],
+  reference([q, k, qWeight, kWeight, positions, frequencies, keys, values, v, slots, table], [out], attrs) {
+    const placed = new View(k.spec, new Uint8Array(k.bytes.byteLength));
+    getOp('rms_norm_rope_pair').reference([q, k, qWeight, kWeight, positions, frequencies], [out, placed], { ...attrs });
+    getOp('kv_append_pair').reference([keys, values, placed, v, positions, slots, table], [], {});
+  },
+  cost: ([q, k]) => ({ flops: 6 * (elementCount(q.shape) + elementCount(k.shape)), bytesRead: elementBytes(q) + 2 * elementBytes(k), bytesWritten: elementBytes(q) + 2 * elementBytes(k) }),
 });
 
 /** Bytes of a row as a page store keeps it. */

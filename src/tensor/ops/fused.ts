@@ -9,10 +9,14 @@ import { add } from './add.js';
 import { bytesOf, elementwiseCost } from './cost.js';
 import { linear } from './linear.js';
 import { mul } from './mul.js';
+import { normalizeSum } from './normalize_sum.js';
 import { rmsNorm } from './rms_norm.js';
 import type { RmsNormAttrs } from './rms_norm.js';
 import { rope } from './rope.js';
 import type { RopeAttrs } from './rope.js';
+import { softmax } from './softmax.js';
+import { topK } from './top_k.js';
+import type { TopKAttrs } from './top_k.js';
 
 // add_rms_norm: s = a + b; outputs s and rms_norm(s, w).
 defineOp<RmsNormAttrs>({
@@ -137,4 +141,21 @@ defineOp<RmsNormAttrs & RopeAttrs>({
   compose: ([a, b, aWeight, bWeight, positions, frequencies], { eps, offset, ...rotation }) =>
     ([[a, aWeight], [b, bWeight]] as const).map(([x, w]) => rope(rmsNorm(x, w, { eps, offset }), positions, frequencies, rotation)),
   cost: (inputs) => elementwiseCost(inputs, inputs.slice(0, 2), 6),
+});
+
+// softmax_top_k: top_k of the softmax of each row; with `normalize`, its values over their sum and epsilon.
+defineOp<TopKAttrs & { normalize: boolean; epsilon: number }>({
+  name: 'softmax_top_k',
+  infer: (inputs, attrs) => getOp('top_k').infer(inputs, { ...attrs }),
+  reference([x], [values, indices], attrs) {
+    const scores = new View(x.spec, new Uint8Array(x.bytes.byteLength));
+    getOp('softmax').reference([x], [scores], {});
+    getOp('top_k').reference([scores], [values, indices], { ...attrs });
+    if (attrs.normalize) getOp('normalize_sum').reference([values], [values], { epsilon: attrs.epsilon });
+  },
+  compose([x], { normalize, epsilon, ...attrs }) {
+    const { values, indices } = topK(softmax(x), attrs);
+    return [normalize ? normalizeSum(values, epsilon) : values, indices];
+  },
+  cost: (inputs, { k }) => ({ flops: 6 * elementCount(inputs[0].shape), bytesRead: bytesOf(inputs), bytesWritten: 8 * inputs[0].shape[0] * k }),
 });

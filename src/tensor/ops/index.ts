@@ -32,4 +32,6 @@ export { sumTo } from './sum_to.js';
 export { takeRows } from './take_rows.js';
 export { temperature } from './temperature.js';
 export { topK } from './top_k.js';
+export type { TopKAttrs } from './top_k.js';
 import './fused.js';
+import './fused_products.js';

@@ -1,27 +1,15 @@
 // Kernels that read a weight matrix in its storage format.
 
 import { elementCount } from '../../../tensor/index.js';
-import type { Operand, Spec } from '../../../tensor/index.js';
+import type { Operand } from '../../../tensor/index.js';
 import { count, LANES, scratch } from '../kernel.js';
 import type { Bound, Capabilities, Dispatch, Kernel } from '../kernel.js';
+import { fewExperts, fewTokenKernels, fewTokens, isFew } from './few_tokens.js';
 import { product } from './product.js';
 import { rowParts } from './row_parts.js';
 import { stridedProduct } from './strided.js';
 import { isWeight, weightConstants, weightParameters } from './weight.js';
 
-/** Lanes of a product of a matrix and few rows. */
-const PRODUCT_LANES = 128;
-/** So many lanes keep a large GPU's memory busy. */
-const BUSY_LANES = 2 ** 17;
-
-/** Lanes that share a row, eight numbers each at a time: more where rows are few, so that all of the GPU reads. */
-function lanesPerRow(rows: number, columns: number): number {
-  let lanes = 8;
-  while (lanes < PRODUCT_LANES && 16 * lanes <= columns && (lanes < 32 || rows * lanes < BUSY_LANES)) lanes *= 2;
-  return lanes;
-}
-
-const FEW_TOKENS = 8;
 /** Choices per expert from which it pays to bring those of the same expert together. */
 const GROUPED_CHOICES = 4;
 
@@ -48,70 +36,8 @@ interface Linear { readonly x: Operand; readonly w: Bound; readonly bias?: Bound
 
 function linearProduct({ x, w, bias, y }: Linear, device: Capabilities): Dispatch[] {
   const [n, k] = w.spec.shape;
-  const m = count(x) / k;
-  return m > FEW_TOKENS ? product({ m, n, k, a: x, b: w, bias, out: y }, device) : [fewTokens({ x, w, bias, y }, device)];
+  return isFew(x.spec, w.spec) ? [fewTokens({ x, w, bias, y }, device)] : product({ m: count(x) / k, n, k, a: x, b: w, bias, out: y }, device);
 }
-
-/** Of products of few tokens: how matrices with the columns of `w` are dealt to lanes. `rows`: of all of them. */
-function teams(x: Operand, w: Operand, rows: number, { subgroupLanes }: Capabilities) {
-  const columns = w.spec.shape[1];
-  const tokens = count(x) / columns;
-  const LANES = lanesPerRow(rows, columns);
-  // Two rows share what is read of x, where enough of the GPU stays at work.
-  const EACH = rows * LANES >= BUSY_LANES ? 2 : 1;
-  // A team must be whole subgroups.
-  const SUBGROUP = subgroupLanes <= LANES ? subgroupLanes : 1;
-  const parameters = { ...weightParameters(w.spec), LANES, EACH, UNROLL: 2, TOKENS: 2 ** Math.ceil(Math.log2(Math.max(tokens, 1))), SUBGROUP, SUBGROUPS: SUBGROUP > 1 };
-  return { parameters, tokens, rowsPerGroup: (PRODUCT_LANES / LANES) * EACH };
-}
-
-function fewTokens({ x, w, bias, y }: Linear, device: Capabilities): Dispatch {
-  const [rows] = w.spec.shape;
-  const { parameters, tokens, rowsPerGroup } = teams(x, w, rows, device);
-  return {
-    source: 'linear', writes: [y], reads: bias ? [x, w, bias] : [x, w], constants: [...weightConstants(w.spec), tokens, rows],
-    parameters: { ...parameters, BIAS: bias !== undefined, GATE: false }, group: PRODUCT_LANES, groups: Math.ceil(rows / rowsPerGroup),
-  };
-}
-
-const isFew = (x: Spec, w: Spec): boolean => elementCount(x.shape) / w.shape[1] <= FEW_TOKENS;
-/** Matrices that one kernel reads: the same reader and the same rows of x for all. */
-const alike = (matrices: readonly Spec[]): boolean => matrices.every((w) => isWeight(w) && !w.scaleBlock && w.dtype === matrices[0].dtype && w.shape[1] === matrices[0].shape[1]);
-
-const linearGroup: Kernel = {
-  accepts: ([x, ...matrices]) => x.dtype === 'f32' && matrices.length === 3 && alike(matrices) && isFew(x, matrices[0]),
-  dispatch({ inputs: [x, ...matrices], outputs: [first, ...others] }, _, device) {
-    const rows = matrices.map((w) => w.spec.shape[0]);
-    const { parameters, tokens, rowsPerGroup } = teams(x, matrices[0], rows.reduce((a, b) => a + b), device);
-    return {
-      source: 'linear_group', parameters: { ...parameters, COPIES: 3 }, writes: [first], reads: [x, ...matrices], alsoWrites: others,
-      constants: [...weightConstants(matrices[0].spec), tokens, 0, 0, 0, ...rows], group: PRODUCT_LANES, groups: rows.reduce((sum, n) => sum + Math.ceil(n / rowsPerGroup), 0),
-    };
-  },
-};
-
-const linearGated: Kernel = {
-  accepts: ([x, ...matrices]) => x.dtype === 'f32' && alike(matrices) && isFew(x, matrices[0]),
-  dispatch({ inputs, outputs }, _, device) {
-    const [x, w] = inputs;
-    const [rows] = w.spec.shape;
-    const { parameters, tokens, rowsPerGroup } = teams(x, w, 2 * rows, device);
-    return {
-      source: 'linear_gated', parameters: { ...parameters, COPIES: 2 }, writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), tokens, rows],
-      group: PRODUCT_LANES, groups: Math.ceil(rows / rowsPerGroup),
-    };
-  },
-};
-
-/** For few tokens alone: where there are many, the two parts of it cost little beside the product. */
-const linearSiluMul: Kernel = {
-  accepts: ([x, w, up]) => x.dtype === 'f32' && isWeight(w) && up.dtype === 'f32' && isFew(x, w),
-  dispatch(call, _, device) {
-    const [x, w] = call.inputs;
-    const product = fewTokens({ x, w, y: call.outputs[0] }, device);
-    return { ...product, reads: call.inputs, parameters: { ...product.parameters, GATE: true } };
-  },
-};
 
 const expertLinear: Kernel = {
   accepts: ([x, w, indices]) => x.dtype === 'f32' && isWeight(w) && indices.dtype === 'i32',
@@ -123,12 +49,7 @@ const expertLinear: Kernel = {
     if (choices >= GROUPED_CHOICES * experts) {
       return product({ m: choices, n: rows, k: columns, a: x, b: w, out: outputs[0] }, device, { experts: { indices, count: experts, share } });
     }
-    const lanes = lanesPerRow(choices * rows, columns);
-    return {
-      source: 'expert_linear', parameters: { ...weightParameters(w.spec), LANES: lanes, SHARED: x.spec.shape.length === 2 },
-      writes: outputs, reads: inputs, constants: [...weightConstants(w.spec), choices, indices.spec.shape[1], rows],
-      groups: choices * Math.ceil(rows / (PRODUCT_LANES / lanes)), group: PRODUCT_LANES,
-    };
+    return fewExperts({ x, matrices: [w], indices, y: outputs[0] }, device);
   },
 };
 
@@ -181,5 +102,5 @@ const takeRows: Kernel = {
 };
 
 export const matrixKernels: Readonly<Record<string, Kernel>> = {
-  linear, linear_silu_mul: linearSiluMul, linear_group: linearGroup, linear_gated: linearGated, matmul, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
+  ...fewTokenKernels, linear, matmul, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
 };

@@ -1,6 +1,6 @@
 // Kernels with a workgroup per row: norms, softmax, and the router's choice.
 
-import type { Call, DType, Operand } from '../../../tensor/index.js';
+import type { Call, DType, Operand, TopKAttrs } from '../../../tensor/index.js';
 import { float, LANES, rowsAndColumns, typed } from '../kernel.js';
 import type { Dispatch, Kernel } from '../kernel.js';
 
@@ -39,17 +39,18 @@ const addRmsNorm: Kernel = {
 /** A row's flags lie in workgroup memory, of which 16 KiB are certain. */
 const MOST_CHOICES = 2048;
 
-const topK: Kernel = {
+/** With `softmax`, of what that makes of each row. */
+const topK = (softmax: boolean): Kernel => ({
   accepts: ([x]) => x.dtype === 'f32' && x.shape[1] <= MOST_CHOICES,
   dispatch(call) {
     const { rows, columns } = rowsAndColumns(call.inputs[0]);
-    const { k, groups = 1, groupsPicked = groups, groupScore = 'sum2' } = call.attrs as { k: number; groups?: number; groupsPicked?: number; groupScore?: string };
+    const { k, groups = 1, groupsPicked = groups, groupScore = 'sum2', normalize = false, epsilon = 0 } = call.attrs as unknown as TopKAttrs & { normalize?: boolean; epsilon?: number };
     return {
-      source: 'top_k', parameters: { COLUMNS: columns, GROUPS: groups, SUM2: groupScore === 'sum2' },
-      writes: call.outputs, reads: call.inputs, constants: [rows, k, groupsPicked], groups: rows, group: LANES,
+      source: 'top_k', parameters: { COLUMNS: columns, GROUPS: groups, SUM2: groupScore === 'sum2', SOFTMAX: softmax, NORMALIZE: normalize },
+      writes: call.outputs, reads: call.inputs, constants: [rows, k, groupsPicked, float(epsilon)], groups: rows, group: LANES,
     };
   },
-};
+});
 
 /** A head lies in workgroup memory. */
 const MOST_HEAD = 2048;
@@ -78,6 +79,28 @@ const rmsNormRopePair: Kernel = {
   dispatch: (call) => rotatedHeads(call.inputs.slice(0, 2), call),
 };
 
+/** Storage buffers that its kernel binds. */
+const APPEND_BUFFERS = 12;
+
+const rmsNormRopeAppend: Kernel = {
+  accepts: ([q, k, qWeight, kWeight, positions, frequencies, keys, values, v, slots, table], _, { storageBuffers }) => storageBuffers >= APPEND_BUFFERS
+    && typed(['f32', 'f32', 'f32', 'f32', 'i32', 'f32', 'f32', 'i32', 'i32'])([q, k, qWeight, kWeight, positions, frequencies, v, slots, table])
+    && ['f32', 'f16'].includes(keys.dtype) && keys.dtype === values.dtype && keys.shape.join() === values.shape.join()
+    && q.shape[2] === k.shape[2] && q.shape[2] % 2 === 0 && q.shape[2] <= MOST_HEAD,
+  dispatch({ inputs: [q, k, qWeight, kWeight, positions, frequencies, keys, values, v, slots, table], outputs, attrs }, _, { subgroupLanes }) {
+    const { layout, amplitude, inverse, eps, offset } = attrs as unknown as HeadNorm;
+    const [tokens, heads, width] = q.spec.shape;
+    const kvHeads = k.spec.shape[1];
+    const SUBGROUP = subgroupLanes <= LANES ? subgroupLanes : 1;
+    return {
+      source: 'rms_norm_rope_append', writes: [...outputs, keys, values], reads: [q, k, v, qWeight, kWeight, positions, frequencies, slots, table],
+      parameters: { HEAD: width, HALF: keys.spec.dtype === 'f16', INTERLEAVED: layout === 'interleaved', SUBGROUP, SUBGROUPS: SUBGROUP > 1 },
+      constants: [tokens, heads, kvHeads, frequencies.spec.shape[0], float(eps), float(offset), float(amplitude), float(inverse ? -1 : 1), table.spec.shape[1]],
+      groups: tokens * (heads + 2 * kvHeads), group: LANES,
+    };
+  },
+};
+
 const rms = ({ eps, offset }: Record<string, number>) => [float(eps), float(offset)];
 
 export const rowKernels: Readonly<Record<string, Kernel>> = {
@@ -85,8 +108,10 @@ export const rowKernels: Readonly<Record<string, Kernel>> = {
   add_rms_norm: addRmsNorm,
   rms_norm_rope: rmsNormRope,
   rms_norm_rope_pair: rmsNormRopePair,
+  rms_norm_rope_append: rmsNormRopeAppend,
   layer_norm: rowwise('layer_norm', ['f32', 'f32', 'f32'], ({ eps }) => [float(eps)]),
   softmax: rowwise('softmax', ['f32'], () => []),
   normalize_sum: rowwise('normalize_sum', ['f32'], ({ epsilon }) => [float(epsilon)]),
-  top_k: topK,
+  top_k: topK(false),
+  softmax_top_k: topK(true),
 };

@@ -1,13 +1,17 @@
 // top_k: the k largest of each row of COLUMNS, largest first, lowest index first among equals.
 // Where only the best of GROUPS equal parts compete, a part's score is the sum of its two largest
-// numbers (SUM2) or its largest. A workgroup per row.
-struct Params { rows: u32, k: u32, picked: u32 }
+// numbers (SUM2) or its largest. With SOFTMAX, the values of what softmax makes of the row, which keeps
+// its order; with NORMALIZE, over their sum and epsilon. A workgroup per row.
+struct Params { rows: u32, k: u32, picked: u32, epsilon: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> values: array<f32>;
 @group(0) @binding(2) var<storage, read_write> indices: array<i32>;
 @group(0) @binding(3) var<storage, read> x: array<f32>;
 //#include grid
 //#include argmax
+//#if SOFTMAX
+//#include reduce
+//#endif
 
 const PART: u32 = COLUMNS / GROUPS;
 var<workgroup> taken: array<u32, COLUMNS>;
@@ -64,4 +68,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       indices[row * p.k + n] = i32(winner.index);
     }
   }
+//#if SOFTMAX
+  var largest = LOWEST;
+  for (var i = lane; i < COLUMNS; i += GROUP) { largest = max(largest, x[base + i]); }
+  largest = reduce_max(largest, lane);
+  var weight = 0.0;
+  for (var i = lane; i < COLUMNS; i += GROUP) { weight += exp(x[base + i] - largest); }
+  weight = reduce_sum(weight, lane);
+  // One lane wrote the values, and rewrites them.
+  if (lane != 0u) { return; }
+  var sum = p.epsilon;
+  for (var n = 0u; n < p.k; n++) {
+    let score = exp(values[row * p.k + n] - largest) / weight;
+    values[row * p.k + n] = score;
+    sum += score;
+  }
+  if (NORMALIZE) {
+    for (var n = 0u; n < p.k; n++) { values[row * p.k + n] /= sum; }
+  }
+//#endif
 }

@@ -2,6 +2,7 @@
 
 import { isBlockType, scaleGrid, scaleOffset } from '../../../tensor/index.js';
 import type { Spec } from '../../../tensor/index.js';
+import { isPacked } from '../packing.js';
 import type { Parameters } from '../template.js';
 
 export const isWeight = ({ dtype }: Spec): boolean => dtype !== 'i32';
@@ -18,7 +19,7 @@ export function weightParameters(spec: Spec) {
   const BLOCKS = isBlockType(spec.dtype);
   return {
     WEIGHT: spec.dtype, ALIGNED: columns % 4 === 0, EIGHTS: columns % 8 === 0 && (BLOCKS || EIGHTS.has(spec.dtype)), BLOCKS, FOUR_OF_EIGHT: BLOCKS && spec.dtype !== 'q8_0',
-    SCALED: spec.scaleBlock !== undefined,
+    SCALED: spec.scaleBlock !== undefined, PACKED: isPacked(spec),
   } satisfies Parameters;
 }
 

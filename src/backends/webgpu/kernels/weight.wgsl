@@ -3,13 +3,7 @@
 // EIGHTS: of eight, and the format's file has a `weight8_aligned` of its own. `eight` is what products
 // of few tokens read: with BLOCKS, numbers of which the weights are scale * number + offset, so that a
 // product does that once for all eight.
-struct Weight {
-  columns: u32,
-  // The rest only for f8_e4m3 with scales: rows of one matrix, word at which the scale table
-  // begins, rows and columns that share a scale, extents of one matrix's scale table.
-  matrix_rows: u32, scales: u32, block_rows: u32, block_columns: u32, grid_rows: u32, grid_columns: u32, unused: u32,
-}
-
+//#include weight_shape
 struct Eight { a: vec4f, b: vec4f, scale: f32, offset: f32 }
 
 //#include weight_{WEIGHT}

@@ -1,5 +1,11 @@
-// Blocks of 34 bytes: an f16 scale, then 32 signed bytes.
+// Blocks of 34 bytes: an f16 scale, then 32 signed bytes. PACKED: eight blocks' bytes, then their scales.
 //#include weight_blocks
+
+// Bytes at which the scale of number `at` lies, and the number.
+fn places(at: u32) -> vec2u {
+  if (PACKED) { return (at / 256u) * 272u + vec2u(256u + 2u * ((at / 32u) % 8u), at % 256u); }
+  return (at / 32u) * 34u + vec2u(0u, 2u + at % 32u);
+}
 
 fn signed_bytes(word: u32) -> vec4f {
   let four = bitcast<i32>(word);
@@ -7,9 +13,8 @@ fn signed_bytes(word: u32) -> vec4f {
 }
 
 fn weight4_aligned(row: u32, column: u32) -> vec4f {
-  let at = row * p.weight.columns + column;
-  let block = (at / 32u) * 34u;
-  return half_at(block) * signed_bytes(word_at(block + 2u + at % 32u));
+  let place = places(row * p.weight.columns + column);
+  return half_at(place.x) * signed_bytes(word_at(place.y));
 }
 
 // A byte b, made unsigned, as 128 + (b + 128) / 2.
@@ -19,9 +24,8 @@ fn bytes_behind(word: u32) -> vec4f {
 }
 
 fn eight_of_block(row: u32, column: u32) -> Eight {
-  let at = row * p.weight.columns + column;
-  let block = (at / 32u) * 34u;
-  let scale = half_at(block);
-  let words = two_words(block + 2u + at % 32u);
+  let place = places(row * p.weight.columns + column);
+  let scale = half_at(place.x);
+  let words = two_words(place.y);
   return Eight(bytes_behind(words.x), bytes_behind(words.y), 2.0 * scale, -384.0 * scale);
 }

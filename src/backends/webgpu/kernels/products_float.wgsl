@@ -1,4 +1,4 @@
-// A lane's share of the products of EACH rows of one matrix with up to TOKENS tokens: LANES lanes share
+// A lane's share of the products of EACH rows of one matrix with up to TOKENS rows of x: LANES lanes share
 // the rows, eight columns each at a time. A lane asks for UNROLL times EACH pieces of the matrix before it
 // uses the first, because reading them is what the time goes to.
 //#include weight
@@ -6,14 +6,16 @@
 const STRIDE: u32 = 8u * LANES;
 
 // Adds the products of eight columns to the sums.
-fn add_products(first_row: u32, rows: u32, column: u32, sums: ptr<function, array<f32, EACH * TOKENS>>) {
+fn add_products(first_row: u32, end: u32, x_row: u32, column: u32, sums: ptr<function, array<f32, EACH * TOKENS>>) {
   var pieces = array<Eight, EACH>();
-  for (var r = 0u; r < EACH; r++) { pieces[r] = eight(min(first_row + r, rows - 1u), column); }
+  for (var r = 0u; r < EACH; r++) { pieces[r] = eight(min(first_row + r, end - 1u), column); }
+  let norm_a = norm4(column);
+  let norm_b = norm4(column + 4u);
   // Tokens beyond the last repeat it; their sums are dropped.
   for (var t = 0u; t < TOKENS; t++) {
-    let token = min(t, p.tokens - 1u);
-    let a = x4(token, column);
-    let b = x4(token, column + 4u);
+    let row = first_x_row + x_row + min(t, p.tokens - 1u);
+    let a = stored4(row, column) * norm_a;
+    let b = stored4(row, column + 4u) * norm_b;
 //#if BLOCKS
     let total = dot(a, vec4f(1.0)) + dot(b, vec4f(1.0));
 //#endif
@@ -28,16 +30,18 @@ fn add_products(first_row: u32, rows: u32, column: u32, sums: ptr<function, arra
   }
 }
 
-fn multiply(first_row: u32, rows: u32, lane: u32) -> array<f32, EACH * TOKENS> {
+// Rows first_row to first_row + EACH of the matrix, of which those from `end` on count for nothing, and
+// rows of x from `x_row` of the workgroup's on.
+fn multiply(first_row: u32, end: u32, x_row: u32, lane: u32) -> array<f32, EACH * TOKENS> {
   var sums = array<f32, EACH * TOKENS>();
   var column = 8u * (lane % LANES);
   let whole = p.weight.columns / (UNROLL * STRIDE) * (UNROLL * STRIDE);
   while (column < whole) {
-    for (var u = 0u; u < UNROLL; u++) { add_products(first_row, rows, column + u * STRIDE, &sums); }
+    for (var u = 0u; u < UNROLL; u++) { add_products(first_row, end, x_row, column + u * STRIDE, &sums); }
     column += UNROLL * STRIDE;
   }
   while (column < p.weight.columns) {
-    add_products(first_row, rows, column, &sums);
+    add_products(first_row, end, x_row, column, &sums);
     column += STRIDE;
   }
   return sums;

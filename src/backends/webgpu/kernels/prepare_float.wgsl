@@ -1,0 +1,23 @@
+// Before a product in float32: with NORM, what the RMS norm scales each of a workgroup's rows of x by.
+//#if NORM
+//#include group_sum
+var<workgroup> inverses: array<f32, X_ROWS>;
+
+fn prepare(rows: u32, lane: u32) {
+  for (var row = 0u; row < rows; row++) {
+    var squares = 0.0;
+    for (var column = 4u * lane; column < p.weight.columns; column += 4u * GROUP) {
+      let four = stored4(first_x_row + row, column);
+      squares += dot(four, four);
+    }
+    let mean = group_sum(squares, lane) / f32(p.weight.columns);
+    if (lane == 0u) { inverses[row] = 1.0 / sqrt(mean + p.eps); }
+  }
+  workgroupBarrier();
+}
+
+fn inverse_of(row: u32) -> f32 { return inverses[row]; }
+//#else
+fn prepare(rows: u32, lane: u32) {}
+fn inverse_of(row: u32) -> f32 { return 1.0; }
+//#endif

@@ -2,7 +2,7 @@
 // a built package.
 //
 //   node bench/training.mjs [--arch llama,qwen3_moe] [--optimizer adamw,muon] [--batch 64] [--context 256]
-//        [--vocab 2048] [--steps 10] [--profile] [--config config.json] [--dist ../dist]
+//        [--vocab 2048] [--steps 10] [--profile] [--recompute] [--config config.json] [--dist ../dist]
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -11,7 +11,7 @@ import { openDevice } from './webgpu-device.mjs';
 const { values: options } = parseArgs({
   options: {
     arch: { type: 'string', default: 'llama' }, optimizer: { type: 'string', default: 'adamw' }, batch: { type: 'string', default: '64' }, context: { type: 'string', default: '256' },
-    vocab: { type: 'string', default: '2048' }, steps: { type: 'string', default: '10' }, profile: { type: 'boolean', default: false }, config: { type: 'string' }, dist: { type: 'string', default: '../dist' },
+    vocab: { type: 'string', default: '2048' }, steps: { type: 'string', default: '10' }, profile: { type: 'boolean', default: false }, recompute: { type: 'boolean', default: false }, config: { type: 'string' }, dist: { type: 'string', default: '../dist' },
   },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
@@ -82,7 +82,7 @@ const optimizers = { adamw, muon, muonclip: muonClip };
 const configs = options.config ? [['config', JSON.parse(readFileSync(options.config, 'utf8'))]] : options.arch.split(',').map((arch) => [arch, presetConfig(arch, 'tiny', { vocab: Number(options.vocab), context })]);
 for (const [name, config] of configs) for (const optimizer of options.optimizer.split(',')) {
   const model = modelOf(config);
-  const trainer = new Trainer(model, { optimizer: optimizers[optimizer]() });
+  const trainer = new Trainer(model, { optimizer: optimizers[optimizer](), ...(options.recompute ? { recompute: 'layers' } : {}) });
   const [times, losses] = [[], []];
   let tokens = 0;
   const { backend } = model.engine.device;
@@ -97,7 +97,7 @@ for (const [name, config] of configs) for (const optimizer of options.optimizer.
     losses.push(result.loss);
   }
   const { dispatches, submits, usedBytes, idleBytes } = backend.counts;
-  console.log(`${name} ${optimizer}, ${tokens} tokens a step: ${(tokens / median(times) * 1000).toFixed(0)} tok/s, ${median(times).toFixed(1)} ms a step (${Math.min(...times).toFixed(1)} to ${Math.max(...times).toFixed(1)}), `
+  console.log(`${name} ${optimizer}${options.recompute ? ', layers computed again' : ''}, ${tokens} tokens a step: ${(tokens / median(times) * 1000).toFixed(0)} tok/s, ${median(times).toFixed(1)} ms a step (${Math.min(...times).toFixed(1)} to ${Math.max(...times).toFixed(1)}), `
     + `${dispatches - before.dispatches} dispatches and ${submits - before.submits} submissions; ${((usedBytes + idleBytes) / 1e6).toFixed(0)} MB; loss ${losses[0].toFixed(4)} to ${losses.at(-1).toFixed(4)}`);
   if (options.profile && timed) await profile(trainer.recorded.plan);
   trainer.dispose();

@@ -23,6 +23,7 @@ interface TrainCommandOptions extends Omit<RunSettings, 'backend' | 'data' | 'pr
   readonly evalEvery: number;
   readonly backend: BackendName | 'auto';
   readonly threads?: number;
+  readonly recompute?: true;
   readonly resume?: true;
   readonly json?: true;
 }
@@ -52,6 +53,7 @@ export function registerTrain(program: Command, io: Io): void {
     .option('--eval-every <steps>', 'measure the validation loss after so many steps', whole(1), 100)
     .addOption(new Option('--backend <name>', 'what computes').choices(['auto', ...backendNames]).default('auto'))
     .option('--threads <n>', 'worker threads', number({ least: 1, most: 1024, whole: true }))
+    .option('--recompute', 'compute layers again on the way back: less memory, more work, the same numbers')
     .option('--resume', 'go on with the run in --out; its own settings hold')
     .option('--json', 'print each step as a line of JSON')
     .addHelpText('after', `
@@ -108,9 +110,9 @@ async function trainCommand(options: TrainCommandOptions, io: Io, signal: AbortS
   }
 }
 
-async function openRun({ data, out, resume, backend, threads, ...options }: TrainCommandOptions, onProgress: (what: string) => void): Promise<TrainingRun> {
+async function openRun({ data, out, resume, backend, threads, recompute, ...options }: TrainCommandOptions, onProgress: (what: string) => void): Promise<TrainingRun> {
   const { TrainingRun: Runs } = await import('../training/index.js');
-  const how = { backend, threads, onProgress };
+  const how = { backend, threads, onProgress, ...(recompute ? { recompute: 'layers' as const } : {}) };
   if (resume) return Runs.resume(out, how);
   if (!data) throw new UsageError('what to train on is missing: --data <files>, or --resume');
   const { arch, preset, tokenizer, vocab, optimizer, lr, weightDecay, clip, schedule, steps, batch, context, accumulate, validation, seed } = options;

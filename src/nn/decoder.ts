@@ -46,7 +46,7 @@ export function decoder(frame: DecoderParts): Decoder {
     report('embeddings', x_TD);
     // What one layer leaves behind makes room for the next, but while a tape keeps what it goes back over.
     const room = isRecording() ? <T>(body: () => T): T => body() : scope;
-    for (const layer of frame.layers) x_TD = room(() => layer(x_TD, step));
+    for (const layer of frame.layers) x_TD = room(() => (step.layer ? step.layer(layer, x_TD) : layer(x_TD, step)));
     if (step.outputRows) x_TD = takeRows(x_TD, step.outputRows);
     x_TD = frame.norm(x_TD);
     const logits_TV = m.lm_head ? m.lm_head(x_TD) : linearOp(x_TD, m.embed_tokens.parts.weight.tensor);

@@ -85,6 +85,8 @@ export interface Step {
   readonly outputRows: Tensor | null;
   /** Keeps this step's rows (k [T, K, H], v [T, K, V] unless values are part of k). */
   append(cache: KvCache, rows: { k: Tensor; v?: Tensor }): KvView;
+  /** Runs a layer in a way of its own: training may compute it again instead of keeping what it made. */
+  layer?(layer: (x: Tensor, step: Step) => Tensor, x: Tensor): Tensor;
 }
 
 /** Softmax attention of q [T, N, H] over what its sequence keeps; returns [T, N, V]. */

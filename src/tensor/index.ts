@@ -10,6 +10,6 @@ export { allOps, describeSpec, getOp } from './op.js';
 export type { Cost, CostContext, Op } from './op.js';
 export * from './ops/index.js';
 export { currentPath, withPath } from './path.js';
-export { isRecording, recordTape, Tape } from './tape.js';
+export { isRecording, recomputed, recordTape, Tape } from './tape.js';
 export { apply, empty, fromArray, fromBytes, reshape, scope, streamed, Tensor } from './tensor.js';
 export { checkBytes, decodeRow, View } from './view.js';

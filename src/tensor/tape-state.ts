@@ -7,6 +7,7 @@ import type { Tensor } from './tensor.js';
 export interface Recorder {
   record(op: Op, inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: Attrs): void;
   recordReshape(input: Tensor, output: Tensor): void;
+  recordSegment(inputs: readonly Tensor[], outputs: readonly Tensor[], body: () => Tensor[]): void;
 }
 
 let active: Recorder | undefined;

@@ -18,6 +18,8 @@ export interface DifferentiateOptions {
   readonly scores?: boolean;
   /** Whether to count how often each expert of a biased router was chosen. */
   readonly loads?: boolean;
+  /** 'layers': keeps only what goes into each layer, and computes the rest again on the way back. */
+  readonly recompute?: 'layers';
 }
 
 /** What a step is reported by. */
@@ -53,11 +55,11 @@ export function checkSequences({ runner }: Engine, sequences: Sequences): void {
 }
 
 /** Runs the model on a batch and back. Nothing waits here: results are read later. */
-export function differentiate(engine: Engine, batch: Batch, { balance = 0, scores, loads }: DifferentiateOptions = {}): Pass {
+export function differentiate(engine: Engine, batch: Batch, { balance = 0, scores, loads, recompute }: DifferentiateOptions = {}): Pass {
   const wanted = trained(engine);
   return keepPass(scope(() => {
     const largest = scores ? new Map<KvCache, Tensor>() : undefined;
-    const step = new RowStep(batch, largest);
+    const step = new RowStep(batch, { largest, recompute: recompute === 'layers' });
     const routings: Routing[] = [];
     const { result, tape } = recordTape(() => {
       const logits = routed(balance > 0 || loads === true, routings, () => engine.decoder(step));

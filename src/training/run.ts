@@ -27,6 +27,7 @@ import type { ScheduleName } from './schedule.js';
 import { trainOn } from './train.js';
 import type { TrainingStep } from './train.js';
 import { Trainer } from './trainer.js';
+import type { TrainerOptions } from './trainer.js';
 
 export type OptimizerName = 'adamw' | 'muon' | 'muonclip';
 
@@ -60,6 +61,8 @@ export interface RunSettings {
 export interface RunOptions {
   readonly backend?: BackendName | 'auto';
   readonly threads?: number;
+  /** 'layers': less memory for more work, and the same numbers (see TrainerOptions). */
+  readonly recompute?: TrainerOptions['recompute'];
   readonly onProgress?: (what: string) => void;
 }
 
@@ -163,7 +166,7 @@ export class TrainingRun {
   }
 }
 
-async function open(files: LocalFiles, directory: string, settings: RunSettings, { backend, threads, onProgress = () => {} }: RunOptions): Promise<TrainingRun> {
+async function open(files: LocalFiles, directory: string, settings: RunSettings, { backend, threads, recompute, onProgress = () => {} }: RunOptions): Promise<TrainingRun> {
   const tokenizer = await loadTokenizer(directory);
   onProgress('reading the data');
   const tokens = await packedTokens(settings.data, tokenizer, { cache: directory, onProgress: progressOf('encoding the data', onProgress) });
@@ -171,7 +174,7 @@ async function open(files: LocalFiles, directory: string, settings: RunSettings,
   onProgress('making the model');
   const config = presetConfig(settings.arch, settings.preset, { vocab: tokenizer.vocabularySize, context: settings.context });
   const model = await initialize({ ...config, bos_token_id: separatorOf(tokenizer), eos_token_id: separatorOf(tokenizer) }, { seed: settings.seed, backend, threads, tokenizer });
-  const trainer = new Trainer(model, { optimizer: optimizerOf(settings), clipNorm: settings.clip });
+  const trainer = new Trainer(model, { optimizer: optimizerOf(settings), clipNorm: settings.clip, recompute });
   return new TrainingRun(directory, settings, model, trainer, batches, files);
 }
 

@@ -25,6 +25,8 @@ export interface TrainerOptions {
   readonly biasRate?: number;
   /** Records the largest attention score also where the optimiser does not clip. */
   readonly scores?: boolean;
+  /** 'layers': less memory for about a third more work, and the very same numbers (see differentiate.ts). */
+  readonly recompute?: 'layers';
 }
 
 export interface StepResult {
@@ -130,7 +132,7 @@ export class Trainer {
   /** Gradients of all batches together. */
   private passOver([first, ...rest]: readonly Batch[], tokens: number): Pass {
     const share = (batch: Batch): Pass => {
-      const pass = differentiate(this.model.engine, batch, { balance: this.balance, scores: this.watchesScores, loads: true });
+      const pass = differentiate(this.model.engine, batch, { balance: this.balance, scores: this.watchesScores, loads: true, recompute: this.options.recompute });
       return rest.length === 0 ? pass : replaced([pass], () => weighed(pass, batch.rows / tokens));
     };
     let sum = share(first);

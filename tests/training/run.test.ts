@@ -136,7 +136,7 @@ describe('lamella train', () => {
     expect(steps.map(({ step }) => step)).toEqual([1, 2]);
     expect(steps[1].validationLoss).toBeGreaterThan(0);
     expect(await lamella('train', ...common, '--out', out)).toMatchObject({ code: 1 });
-    const again = await lamella('train', '--out', out, '--resume');
+    const again = await lamella('train', '--out', out, '--resume', '--recompute');
     expect(again.err).toContain('at step 2 of 2 already');
     const text = await lamella('run', out, 'Once', '--max-tokens', '3', '--backend', 'wasm');
     expect(text.code, text.err).toBe(0);

@@ -8,7 +8,7 @@ import type { WebGpuBackend } from '../../src/backends/webgpu/index.js';
 import type { Model } from '../../src/index.js';
 import { initialize, muonClip, Trainer } from '../../src/training/index.js';
 import type { StepResult } from '../../src/training/index.js';
-import { fewSequences, tinyConfig } from '../training/support.js';
+import { compareRecomputed, fewSequences, tinyConfig } from '../training/support.js';
 
 const optimizer = () => muonClip({ learningRate: 0.02, scoreLimit: 0.02 });
 
@@ -59,4 +59,5 @@ describe.skipIf(!gpuKind)(titled('training'), () => {
     expect([...before, ...await steps(second.trainer, 6)]).toEqual(made);
     await close(second);
   }, 120_000);
+  it('layers that are computed again give the same numbers in less memory', () => compareRecomputed({ ...tinyConfig, num_hidden_layers: 5 }, 'webgpu'), 120_000);
 });

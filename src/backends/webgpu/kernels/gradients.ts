@@ -5,6 +5,7 @@ import type { Call, DType, Operand } from '../../../tensor/index.js';
 import { count, float, LANES, rowsAndColumns, scratch, typed } from '../kernel.js';
 import type { Dispatch, Kernel } from '../kernel.js';
 import { inFours, pointwise, sumChoices } from './elementwise.js';
+import { teamsFor } from './rows.js';
 import { reduceAll, stridedProduct, sumRows } from './strided.js';
 
 const number = (call: Call, name: string): number => call.attrs[name] as number;
@@ -38,19 +39,15 @@ function byRow(source: string, types: readonly DType[], constants: (call: Call, 
 
 const none = (): number[] => [];
 const activation = (SLOPE: number): Kernel => pointwise('activation_grad', ['f32', 'f32'], undefined, undefined, { SLOPE });
-/** Numbers of a row that a lane takes. */
-const EACH = 4;
-
 const normGrad = (CENTRED: boolean, required: number): Kernel => ({
   accepts: typed(['f32', 'f32', 'f32'], required),
   dispatch({ inputs, outputs, attrs }) {
     const { rows, columns } = rowsAndColumns(inputs[0]);
     const { eps, offset = 0 } = attrs as { eps: number; offset?: number };
-    const TEAM = Math.min(256, Math.max(8, 2 ** Math.ceil(Math.log2(columns / EACH))));
-    const group = Math.max(TEAM, LANES);
+    const { TEAM, group, groups } = teamsFor(rows, columns);
     return {
       source: 'norm_grad', parameters: { CENTRED, WEIGHT: inputs.length > 2, TEAM }, writes: outputs, reads: inputs,
-      constants: [rows, columns, float(eps), float(offset)], groups: Math.ceil(rows / (group / TEAM)), group,
+      constants: [rows, columns, float(eps), float(offset)], groups, group,
     };
   },
 });

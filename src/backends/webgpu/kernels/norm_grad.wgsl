@@ -10,6 +10,7 @@ struct Params { rows: u32, columns: u32, eps: f32, offset: f32 }
 @group(0) @binding(5) var<storage, read> weight: array<f32>;
 //#endif
 //#include grid
+//#include row_teams
 
 fn weight_of(column: u32) -> f32 {
 //#if WEIGHT
@@ -17,20 +18,6 @@ fn weight_of(column: u32) -> f32 {
 //#else
   return 1.0;
 //#endif
-}
-
-var<workgroup> partial: array<f32, GROUP>;
-
-// What the lanes of a row have, added up (TEAM is a power of two). All lanes must call.
-fn team_sum(value: f32, lane: u32) -> f32 {
-  workgroupBarrier();
-  partial[lane] = value;
-  for (var half = TEAM / 2u; half > 0u; half = half / 2u) {
-    workgroupBarrier();
-    if (lane % TEAM < half) { partial[lane] += partial[lane + half]; }
-  }
-  workgroupBarrier();
-  return partial[lane / TEAM * TEAM];
 }
 
 @compute @workgroup_size(GROUP)

@@ -7,8 +7,10 @@ import { inFours, sumChoices } from './elementwise.js';
 
 interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number }
 
-/** Rows of a workgroup, rows that it takes at a time, and whether its own stay in workgroup memory: what fits first is taken. */
-const TILES = [[64, 32, true], [32, 32, true], [64, 32, false], [32, 32, false], [32, 16, false]] as const;
+/** Rows of a workgroup, rows that it takes at a time, and whether its own stay in workgroup memory: the first that fits is taken. */
+const TILES = [[32, 32, true], [64, 32, false], [32, 32, false], [32, 16, false]] as const;
+/** Own rows of more pieces leave too little room for other workgroups beside this one. */
+const MOST_KEPT = 2;
 /** Own rows and others that a lane has of each. */
 const EACH = 4;
 const VECTOR_BYTES = 16;
@@ -28,8 +30,8 @@ function bytesOf(rows: number, columns: number, ownPieces: number): number {
 function compiled(q: Operand, v: Operand | undefined, attrs: Attrs, { workgroupBytes }: Capabilities, gradient = false) {
   const [HEAD, VALUE] = [lastAxis(q), v ? attrsOf(attrs).valueDim : EACH];
   const piecesOf = (columns: number): number => Math.ceil(HEAD / columns) + (gradient ? Math.ceil(VALUE / columns) : 0);
-  const tile = TILES.find(([rows, columns, kept]) => bytesOf(rows, columns, kept ? piecesOf(columns) : 1) <= workgroupBytes) ?? TILES[TILES.length - 1];
-  const [ROWS, COLS, OWN_KEPT] = tile;
+  const fits = ([rows, columns, kept]: (typeof TILES)[number]) => (kept ? piecesOf(columns) <= MOST_KEPT : true) && bytesOf(rows, columns, kept ? piecesOf(columns) : 1) <= workgroupBytes;
+  const [ROWS, COLS, OWN_KEPT] = TILES.find(fits) ?? TILES[TILES.length - 1];
   const fours = [HEAD, VALUE, v ? lastAxis(v) : EACH].every((width) => width % EACH === 0);
   return {
     rows: ROWS,

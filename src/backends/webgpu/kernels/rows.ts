@@ -7,18 +7,39 @@ import type { Dispatch, Kernel } from '../kernel.js';
 /** Long rows get more lanes; 256 is what every adapter has. */
 const lanesFor = (columns: number): number => (columns > 256 ? 256 : LANES);
 
-function rowwise(source: string, types: readonly DType[], constants: (attrs: Record<string, number>) => number[], required = types.length): Kernel {
+function rowwise(source: string, types: readonly DType[], constants: (attrs: Record<string, number>) => number[]): Kernel {
   return {
-    accepts: typed(types, required),
+    accepts: typed(types),
     dispatch(call: Call) {
       const { rows, columns } = rowsAndColumns(call.inputs[0]);
       return {
-        source, parameters: { WEIGHT: call.inputs.length > 1 }, writes: call.outputs, reads: call.inputs,
+        source, writes: call.outputs, reads: call.inputs,
         constants: [rows, columns, ...constants(call.attrs as Record<string, number>)], groups: rows, group: lanesFor(columns),
       };
     },
   };
 }
+
+/** Numbers of a row that a lane takes at least. */
+const EACH = 4;
+
+/** Lanes that share a row of so many numbers, of how many in a workgroup, and how many workgroups all rows take. */
+export function teamsFor(rows: number, columns: number): { TEAM: number; group: number; groups: number } {
+  const TEAM = Math.min(256, Math.max(8, 2 ** Math.ceil(Math.log2(columns / EACH))));
+  const group = Math.max(TEAM, LANES);
+  return { TEAM, group, groups: Math.ceil(rows / (group / TEAM)) };
+}
+
+const rmsNorm: Kernel = {
+  accepts: typed(['f32', 'f32'], 1),
+  dispatch({ inputs, outputs, attrs }) {
+    const { rows, columns } = rowsAndColumns(inputs[0]);
+    const { TEAM, group, groups } = teamsFor(rows, columns);
+    return {
+      source: 'rms_norm', parameters: { WEIGHT: inputs.length > 1, TEAM }, writes: outputs, reads: inputs, constants: [rows, columns, ...rms(attrs as Record<string, number>)], groups, group,
+    };
+  },
+};
 
 const MOST_SPAN = 8;
 
@@ -104,7 +125,7 @@ const rmsNormRopeAppend: Kernel = {
 const rms = ({ eps, offset }: Record<string, number>) => [float(eps), float(offset)];
 
 export const rowKernels: Readonly<Record<string, Kernel>> = {
-  rms_norm: rowwise('rms_norm', ['f32', 'f32'], rms, 1),
+  rms_norm: rmsNorm,
   add_rms_norm: addRmsNorm,
   rms_norm_rope: rmsNormRope,
   rms_norm_rope_pair: rmsNormRopePair,

@@ -53,5 +53,5 @@ export async function compareRecomputed(config: Record<string, unknown>, backend
   expect(again.weights).toEqual(kept.weights);
   expect(again.live).toBe(0);
   expect(again.most).toBeLessThan(kept.most / 2);
-  if (kept.planned) expect(again.planned).toBeLessThan(kept.planned);
+  if (kept.planned) expect(again.planned).toBeLessThan(0.8 * kept.planned);
 }

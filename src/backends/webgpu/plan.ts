@@ -122,38 +122,41 @@ export class GpuPlan implements Plan {
   }
 }
 
+/** From the first call that touches a temporary to the last. */
+interface Span { first: number; last: number }
+
 /**
- * Gives every temporary a buffer, reused once its last reader is past. What a call reads is freed
- * only after its outputs are placed: WebGPU refuses a buffer that one dispatch both reads and writes.
+ * Gives every temporary a buffer that no other has while it lives, the largest first, so that buffers
+ * never grow (greedy by size: Pisarchyk and Lee, arXiv:2001.03288). What a call reads lives beside its
+ * outputs: WebGPU refuses a buffer that one dispatch both reads and writes.
  */
 export function assign(calls: readonly Call[], temporaries: ReadonlySet<BufferId>, bytesOf: (id: BufferId) => number): { homes: Map<BufferId, number>; sizes: number[] } {
-  const lastUse = new Map<BufferId, number>();
-  const touched = ({ inputs, outputs }: Call) => [...new Set([...outputs, ...inputs].map((o) => o.buffer))].filter((id) => temporaries.has(id));
-  calls.forEach((call, i) => { for (const id of touched(call)) lastUse.set(id, i); });
+  const spans = new Map<BufferId, Span>();
+  calls.forEach(({ inputs, outputs }, i) => {
+    for (const { buffer } of [...outputs, ...inputs]) {
+      if (!temporaries.has(buffer)) continue;
+      const span = spans.get(buffer);
+      if (span) span.last = i;
+      else spans.set(buffer, { first: i, last: i });
+    }
+  });
   const homes = new Map<BufferId, number>();
   const sizes: number[] = [];
-  const idle = new Set<number>();
-  calls.forEach((call, i) => {
-    const mine = touched(call);
-    for (const id of mine) {
-      if (homes.has(id)) continue;
-      const home = bestFit(idle, sizes, bytesOf(id)) ?? sizes.push(0) - 1;
-      idle.delete(home);
-      sizes[home] = Math.max(sizes[home], bytesOf(id));
-      homes.set(id, home);
+  const residents: Span[][] = [];
+  for (const [id, span] of [...spans].sort(([a], [b]) => bytesOf(b) - bytesOf(a))) {
+    // The last is the smallest, and still large enough.
+    let home = residents.findLastIndex((others) => others.every(({ first, last }) => last < span.first || first > span.last));
+    if (home < 0) {
+      home = sizes.push(bytesOf(id)) - 1;
+      residents.push([]);
     }
-    for (const id of mine) if (lastUse.get(id) === i) idle.add(homes.get(id)!);
-  });
+    residents[home].push(span);
+    homes.set(id, home);
+  }
   return { homes, sizes };
 }
 
 /** The largest number at each place of sparse lists. */
 function largestOf(lists: readonly (readonly number[])[]): number[] {
   return Array.from({ length: Math.max(0, ...lists.map((l) => l.length)) }, (_, i) => Math.max(...lists.map((l) => l[i] ?? 0)));
-}
-
-/** The smallest idle buffer that is large enough, else the largest, which then grows. */
-function bestFit(idle: ReadonlySet<number>, sizes: readonly number[], bytes: number): number | undefined {
-  const bySize = [...idle].sort((a, b) => sizes[a] - sizes[b] || a - b);
-  return bySize.find((home) => sizes[home] >= bytes) ?? bySize.at(-1);
 }

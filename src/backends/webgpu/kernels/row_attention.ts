@@ -8,7 +8,7 @@ import { inFours, sumChoices } from './elementwise.js';
 interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number }
 
 /** Rows of a workgroup, rows that it takes at a time, and whether its own stay in workgroup memory: the first that fits is taken. */
-const TILES = [[32, 32, true], [64, 32, false], [32, 32, false], [32, 16, false]] as const;
+const TILES = [[32, 32, true], [32, 32, false], [32, 16, false]] as const;
 /** Own rows of more pieces leave too little room for other workgroups beside this one. */
 const MOST_KEPT = 2;
 /** Own rows and others that a lane has of each. */

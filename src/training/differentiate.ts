@@ -6,7 +6,7 @@ import { observeRouting, parameters } from '../nn/index.js';
 import type { KvCache, Parameter, Routing } from '../nn/index.js';
 import { add, crossEntropy, recordTape, scale, scope } from '../tensor/index.js';
 import type { Tensor } from '../tensor/index.js';
-import { balanceLoss, expertLoads } from './balance.js';
+import { balanceLoss, expertLoads, sequenceBalanceLoss } from './balance.js';
 import { Batch } from './batch.js';
 import type { Sequences } from './batch.js';
 import { RowStep } from './row_step.js';
@@ -14,6 +14,8 @@ import { RowStep } from './row_step.js';
 export interface DifferentiateOptions {
   /** Coefficient of the load-balancing loss; 0 or absent: none. */
   readonly balance?: number;
+  /** Whether that loss is DeepSeek's, by sequence. */
+  readonly bySequence?: boolean;
   /** Whether to record each attention's largest score per head. */
   readonly scores?: boolean;
   /** Whether to count how often each expert of a biased router was chosen. */
@@ -55,7 +57,7 @@ export function checkSequences({ runner }: Engine, sequences: Sequences): void {
 }
 
 /** Runs the model on a batch and back. Nothing waits here: results are read later. */
-export function differentiate(engine: Engine, batch: Batch, { balance = 0, scores, loads, recompute }: DifferentiateOptions = {}): Pass {
+export function differentiate(engine: Engine, batch: Batch, { balance = 0, bySequence, scores, loads, recompute }: DifferentiateOptions = {}): Pass {
   const wanted = trained(engine);
   return keepPass(scope(() => {
     const largest = scores ? new Map<KvCache, Tensor>() : undefined;
@@ -64,7 +66,7 @@ export function differentiate(engine: Engine, batch: Batch, { balance = 0, score
     const { result, tape } = recordTape(() => {
       const logits = routed(balance > 0 || loads === true, routings, () => engine.decoder(step));
       const loss = crossEntropy(logits, batch.targets);
-      const uneven = balance > 0 && routings.length > 0 ? balanceLoss(routings) : undefined;
+      const uneven = balance > 0 && routings.length > 0 ? (bySequence ? sequenceBalanceLoss(routings, batch.starts) : balanceLoss(routings)) : undefined;
       // While the tape keeps what the routers chose: going back lets go of it.
       const counts = loads ? routings.flatMap((routing) => (routing.bias ? [[routing.bias, expertLoads(routing)] as const] : [])) : [];
       return { loss, uneven, counts, total: uneven ? add(loss, scale(uneven, balance)) : loss };

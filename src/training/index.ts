@@ -1,6 +1,6 @@
 // `lamella/training`: fresh models, gradients, optimisers, and the loop that trains.
 
-export { balanceLoss } from './balance.js';
+export { balanceLoss, sequenceBalanceLoss } from './balance.js';
 export type { Sequences } from './batch.js';
 export { PackedBatches } from './data/batches.js';
 export { packedTokens } from './data/corpus.js';

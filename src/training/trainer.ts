@@ -19,8 +19,13 @@ export interface TrainerOptions {
   readonly optimizer: Optimizer;
   /** Largest norm of all gradients together; more is scaled down. 1 by default, Infinity: never. */
   readonly clipNorm?: number;
-  /** Coefficient of the load-balancing loss; what the model's config says by default, 0 where routers have a bias. */
+  /**
+   * Coefficient of the load-balancing loss; what the model's config says by default (`router_aux_loss_coef` or
+   * `aux_loss_alpha`), but 0 where routers have a bias and the loss is not by sequence.
+   */
   readonly balance?: number;
+  /** Whether that loss is DeepSeek's, by sequence; what the config's `seq_aux` says by default. */
+  readonly balanceBySequence?: boolean;
   /** How far a routing bias moves per step; 1e-3 by default (DeepSeek V3). */
   readonly biasRate?: number;
   /** Records the largest attention score also where the optimiser does not clip. */
@@ -56,6 +61,7 @@ export class Trainer {
   private readonly parameters: readonly Parameter[];
   private readonly updates: Updates;
   private readonly balance: number;
+  private readonly bySequence: boolean;
   /** Sums of squares of the gradients, in the order of `parameters`. */
   private readonly squares: Tensor;
   private recorded: RecordedStep | undefined;
@@ -66,7 +72,8 @@ export class Trainer {
     this.parameters = trained(model.engine);
     this.updates = options.optimizer.prepare(this.parameters);
     this.squares = zeros(this.parameters[0].tensor, [this.parameters.length]);
-    this.balance = options.balance ?? configuredBalance(model);
+    this.bySequence = options.balanceBySequence ?? textConfig(model).seq_aux === true;
+    this.balance = options.balance ?? configuredBalance(model, this.bySequence);
   }
 
   /** Steps made so far. */
@@ -132,7 +139,7 @@ export class Trainer {
   /** Gradients of all batches together. */
   private passOver([first, ...rest]: readonly Batch[], tokens: number): Pass {
     const share = (batch: Batch): Pass => {
-      const pass = differentiate(this.model.engine, batch, { balance: this.balance, scores: this.watchesScores, loads: true, recompute: this.options.recompute });
+      const pass = differentiate(this.model.engine, batch, { balance: this.balance, bySequence: this.bySequence, scores: this.watchesScores, loads: true, recompute: this.options.recompute });
       return rest.length === 0 ? pass : replaced([pass], () => weighed(pass, batch.rows / tokens));
     };
     let sum = share(first);
@@ -225,10 +232,12 @@ function together(a: Pass, b: Pass): Pass {
   };
 }
 
-/** The coefficient that the config carries, where no routing bias does the balancing. */
-function configuredBalance({ config, engine }: Model): number {
-  if (parameters(engine.decoder).some(({ frozen }) => frozen)) return 0;
-  const text = (config.text_config ?? config) as Record<string, unknown>;
-  const value = text.router_aux_loss_coef ?? text.aux_loss_alpha;
+const textConfig = ({ config }: Model): Record<string, unknown> => (config.text_config ?? config) as Record<string, unknown>;
+
+/** The coefficient that the config carries; a routing bias does the balancing of all sequences together. */
+function configuredBalance(model: Model, bySequence: boolean): number {
+  if (!bySequence && parameters(model.engine.decoder).some(({ frozen }) => frozen)) return 0;
+  const { router_aux_loss_coef: ofRouter, aux_loss_alpha: alpha } = textConfig(model);
+  const value = ofRouter ?? alpha;
   return typeof value === 'number' ? value : 0;
 }

@@ -92,6 +92,7 @@ const choosing: OpCase[] = [
   { op: 'top_k', name: 'all negative', inputs: [{ spec: { shape: [1, 8], dtype: 'f32' }, values: Float32Array.of(-5, -1, -2, -8, -3, -9, -7, -4) }], attrs: { k: 3, groups: 4, groupsPicked: 2, groupScore: 'sum2' } },
   { op: 'gather', name: 'of each row', inputs: [f32(3, 6), ints([3, 2], [5, 0, 1, 1, 2, 4])], differentiable: [0] },
   { op: 'scatter', name: 'into each row', inputs: [f32(3, 2), ints([3, 2], [5, 0, 1, 1, 2, 4])], attrs: { width: 6 }, differentiable: [0], training: true },
+  { op: 'sequence_loads', name: 'of three sequences', inputs: [ints([6, 2], [3, 0, 1, 3, 2, 1, 0, 2, 0, 1, 3, 0]), ints([6], [0, 0, 2, 3, 3, 3])], attrs: { experts: 4 }, training: true },
   { op: 'count_indices', name: 'of two axes', inputs: [ints([3, 2], [5, 0, 1, 1, 2, 1])], attrs: { width: 7 }, training: true },
   { op: 'take_rows', name: 'with repeats and padding', inputs: [f32(5, 4), vector(3, 0, -1, 3)], differentiable: [0] },
   { op: 'slice', name: 'columns', inputs: [f32(3, 2, 7)], attrs: { start: 2, length: 4 }, differentiable: [0] },

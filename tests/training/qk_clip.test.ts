@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parameters } from '../../src/nn/index.js';
 import { fromArray, scope } from '../../src/tensor/index.js';
-import { balanceLoss, initialize, muon, muonClip, train } from '../../src/training/index.js';
+import { balanceLoss, initialize, muon, muonClip, sequenceBalanceLoss, train } from '../../src/training/index.js';
+import { Batch } from '../../src/training/batch.js';
+import { differentiate, disposePass } from '../../src/training/differentiate.js';
 import type { Optimizer, TrainingStep } from '../../src/training/index.js';
 import { ReferenceBackend } from '../../src/backends/reference/index.js';
 import { Device } from '../../src/tensor/index.js';
@@ -98,13 +100,80 @@ describe('experts', () => {
     expect(strong.gradientNorm).not.toBe(none.gradientNorm);
   });
 
+  const latent = {
+    ...tinyConfig, model_type: 'deepseek_v3', num_key_value_heads: 4, moe_intermediate_size: 8, n_routed_experts: 4, n_shared_experts: 1, num_experts_per_tok: 2, first_k_dense_replace: 1, n_group: 2, topk_group: 1,
+    routed_scaling_factor: 1.5, kv_lora_rank: 8, q_lora_rank: 8, qk_nope_head_dim: 4, qk_rope_head_dim: 4, v_head_dim: 4, norm_topk_prob: true, rope_theta: 1e4,
+  };
+
+  it('the loss by sequence is that of DeepSeek V3, eq. 17 to 20, and 1 a layer when all get the same', async () => {
+    const device = new Device(new ReferenceBackend());
+    const rows = [[0.9, 0.5, 0.2], [0.1, 0.4, 0.3], [0.6, 0.7, 0.8], [0.3, 0.2, 0.1], [0.2, 0.9, 0.4]];
+    const lengths = [2, 3];
+    const lossOf = async (scores: number[][], starts: number[], k: number) => {
+      const given = { scores: fromArray(device, [scores.length, 3], Float32Array.from(scores.flat())), indices: fromArray(device, [scores.length, k], new Int32Array(scores.length * k)) };
+      const from = fromArray(device, [starts.length], Int32Array.from(starts));
+      const loss = scope(() => sequenceBalanceLoss([given, given], from).retain());
+      const [value] = await loss.toFloat32();
+      for (const tensor of [given.scores, given.indices, from]) tensor.storage.freeIfUnowned();
+      loss.release();
+      return value;
+    };
+    let expected = 0;
+    for (const [s, n] of lengths.entries()) {
+      const own = rows.slice(s === 0 ? 0 : 2).slice(0, n);
+      for (const e of [0, 1, 2]) {
+        const among = own.filter((row) => [0, 1, 2].sort((a, b) => row[b] - row[a]).slice(0, 2).includes(e)).length;
+        const affinity = own.reduce((sum, row) => sum + row[e] / row.reduce((a, b) => a + b), 0) / n;
+        expected += (3 / (2 * n)) * among * affinity / lengths.length;
+      }
+    }
+    expect(await lossOf(rows, [0, 0, 2, 2, 2], 2)).toBeCloseTo(2 * expected, 5);
+    expect(await lossOf([[0.4, 0.4, 0.4], [0.4, 0.4, 0.4]], [0, 0], 3)).toBeCloseTo(2, 6);
+    expect(device.liveBytes).toBe(0);
+  });
+
+  it('its coefficient comes from aux_loss_alpha where seq_aux says so, beside a bias, and its gradient agrees with finite differences', async () => {
+    const [without, configured] = [await initialize(latent, { seed: 2, backend: 'reference' }), await initialize({ ...latent, aux_loss_alpha: 0.01, seq_aux: true }, { seed: 2, backend: 'reference' })];
+    const batches = [fewSequences(3, 12)];
+    expect((await steps(train(without, { batches, optimizer: still(1e9) })))[0].balanceLoss).toBeUndefined();
+    expect((await steps(train(configured, { batches, optimizer: still(1e9) })))[0].balanceLoss).toBeGreaterThan(0.5);
+    await without.dispose();
+    const { engine } = configured;
+    const router = parameters(engine.decoder).find(({ path }) => path.endsWith('gate.weight'))!;
+    // Far enough apart that no choice changes between the differences.
+    const weights = (await router.tensor.toFloat32()).map((w) => 40 * w);
+    const batch = new Batch(engine.device, batches[0]);
+    const strength = 5;
+    const pass = () => differentiate(engine, batch, { balance: strength, bySequence: true });
+    const set = (values: Float32Array) => engine.device.backend.write(router.tensor.storage.id, 0, new Uint8Array(values.buffer));
+    const total = async (moved: Float32Array) => {
+      set(moved);
+      const made = pass();
+      const [[loss], [balance]] = [await made.loss.toFloat32(), await made.balance!.toFloat32()];
+      disposePass(made);
+      return loss + strength * balance;
+    };
+    set(weights);
+    const made = pass();
+    const gradient = await made.gradients.get(router)!.toFloat32();
+    disposePass(made);
+    const largest = Math.max(...gradient.map(Math.abs));
+    const h = 2e-3;
+    for (const i of [0, 7, 21, 38, 63]) {
+      const at = (delta: number) => total(weights.map((w, j) => (j === i ? w + delta : w)));
+      expect(Math.abs((await at(h) - await at(-h)) / (2 * h) - gradient[i]), `element ${i}`).toBeLessThan(0.02 * largest);
+    }
+    batch.dispose();
+    await configured.dispose();
+    expect(engine.device.liveBytes).toBe(0);
+  });
+
   it.skipIf(!modelDirectory('deepseek_v3'))('a routing bias rises where an expert is chosen less than others, by the rate', async () => {
     const model = await loadReference('deepseek_v3');
     const ids = (await readArrays(join(modelDirectory('deepseek_v3')!, 'reference.safetensors'))).get('input_ids')!;
     const bias = parameters(model.engine.decoder).find(({ frozen }) => frozen)!;
     const before = await bias.tensor.toFloat32();
-    const [step] = await steps(train(model, { batches: [[[...ids.data.slice(0, 40)]]], optimizer: still(1e9), biasRate: 0.25 }));
-    expect(step.balanceLoss).toBeUndefined();
+    await steps(train(model, { batches: [[[...ids.data.slice(0, 40)]]], optimizer: still(1e9), biasRate: 0.25 }));
     const moves = (await bias.tensor.toFloat32()).map((value, i) => value - before[i]);
     expect(new Set([...moves].map((move) => Math.abs(Number(move.toFixed(4)))))).toEqual(new Set([0.25, ...(moves.includes(0) ? [0] : [])]));
     expect(moves.some((move) => move > 0) && moves.some((move) => move < 0)).toBe(true);

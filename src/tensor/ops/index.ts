@@ -26,6 +26,7 @@ export { rope } from './rope.js';
 export type { RopeAttrs, RopeLayout } from './rope.js';
 export { drawToken, gumbelNoise, NO_TOKEN, sample } from './sample.js';
 export { scale } from './scale.js';
+export { sequenceLoads } from './sequence_loads.js';
 export { concat, slice, split } from './slice.js';
 export { softmax } from './softmax.js';
 export { sumTo } from './sum_to.js';

@@ -63,6 +63,17 @@ const countIndices: Kernel = {
   },
 };
 
+/** Counts lie in workgroup memory, of which 16 KiB are certain. */
+const MOST_EXPERTS = 2048;
+
+const sequenceLoads: Kernel = {
+  accepts: (inputs, { experts }) => typed(['i32', 'i32'])(inputs) && (experts as number) <= MOST_EXPERTS,
+  dispatch({ inputs, outputs, attrs }) {
+    const [rows, choices] = inputs[0].spec.shape;
+    return { source: 'sequence_loads', parameters: { EXPERTS: attrs.experts as number }, writes: outputs, reads: inputs, constants: [rows, choices], groups: rows, group: 256 };
+  },
+};
+
 /** A [rows, depth], or B [depth, columns] seen from its columns. */
 function side(operand: Operand, across: number, depth: number, deepFirst: boolean): Side {
   return { operand, across: deepFirst ? 1 : depth, depth: deepFirst ? across : 1, batch: across * depth };
@@ -93,6 +104,6 @@ function byElement(source: string, inputs: number, constants: (call: Call) => nu
 export const updateKernels: Readonly<Record<string, Kernel>> = {
   sum_squares: sumSquares, clip_scale: clipScale, adamw, momentum, step_along: stepAlong, clip_heads: clipHeads,
   move_bias: inPlace('move_bias', 3, 1, (call) => [float(attrsOf<{ rate: number }>(call).rate)]),
-  count_indices: countIndices, batched_matmul: batchedMatmul,
+  count_indices: countIndices, sequence_loads: sequenceLoads, batched_matmul: batchedMatmul,
   maximum: byElement('maximum', 2, () => []), repeat_to: byElement('repeat_to', 1, ({ inputs: [x] }) => [count(x)]),
 };

@@ -1,7 +1,7 @@
 // What `npm start` and `npm test` run: installs and builds whatever is missing or out of date, then
 // starts the command line or the tests. Needs nothing but Node; says nothing when nothing is to do.
 //
-//   npm start                            compares the nine designs from GPT-2 to Kimi K2
+//   npm start                            tells a story with a model that comes with the repository
 //   npm start -- run <model> "<prompt>"  any command of the command line
 //   npm test -- tests/cli                the tests, or some of them
 
@@ -24,7 +24,7 @@ try {
   }
   if (task === 'test') process.exit(spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...args], { cwd: root, stdio: 'inherit' }).status ?? 1);
   const { main } = await import(pathToFileURL(join(root, 'dist/cli/program.js')).href);
-  process.exitCode = await main(args.length > 0 ? args : ['compare']);
+  process.exitCode = await main(args.length > 0 ? args : ['story']);
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;

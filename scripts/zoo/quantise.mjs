@@ -1,7 +1,7 @@
-// Makes one GGUF file of each sibling that siblings.mjs trained: its tokenizer, 4-bit matrices, and an
-// 8-bit embedding table, which is the head too.
+// Makes one GGUF file of each sibling that siblings.mjs trained: its tokenizer, and its matrices in
+// 4 bits, the embedding table (the head too) among them unless it is to be finer.
 //
-//   node scripts/zoo/quantise.mjs --run zoo-run [--optimizer muon] [--format q4_0] [--embeddings q8_0] [--zoo zoo]
+//   node scripts/zoo/quantise.mjs --run zoo-run [--optimizer muon] [--format q4_0] [--embeddings q4_0] [--zoo zoo]
 
 import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ async function writeSibling(directory, path, { name, ...formats }) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({ options: {
     run: { type: 'string', default: 'zoo-run' }, optimizer: { type: 'string', default: 'muon' }, zoo: { type: 'string', default: 'zoo' },
-    format: { type: 'string', default: 'q4_0' }, embeddings: { type: 'string', default: 'q8_0' },
+    format: { type: 'string', default: 'q4_0' }, embeddings: { type: 'string' },
   } });
   const { run, optimizer, zoo, format, embeddings } = values;
   mkdirSync(zoo, { recursive: true });

@@ -20,6 +20,7 @@ export { openHubRepository } from './hub.js';
 export type { DownloadProgress, HubOptions } from './hub.js';
 export { listCachedFiles, removeCachedFiles } from './kept.js';
 export { resolveSource } from './source.js';
+export { zooNames } from './zoo.js';
 export type { CheckpointSource } from './source.js';
 export { readSafetensors, writeSafetensors } from './safetensors.js';
 export type { Safetensors, SafetensorsStream, WritableTensor } from './safetensors.js';

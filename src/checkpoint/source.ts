@@ -10,14 +10,15 @@ import { openHubRepository } from './hub.js';
 import type { HubOptions } from './hub.js';
 import { hubEndpoint, isHubId } from './hub-api.js';
 import { httpDirectory, isHttpUrl } from './http.js';
+import { isZooName, openZooSibling } from './zoo.js';
 
-/** A path, hub id or URL; a directory as it is; or the files of a file picker. */
+/** A path, hub id, URL or `zoo:<name>`; a directory as it is; or the files of a file picker. */
 export type CheckpointSource = string | Directory | Blob | Iterable<Blob> | ArrayLike<Blob>;
 
 /**
  * Finds the directory that a source stands for:
  * a path that exists (a single .safetensors file: its directory, with no other weights), else a hub
- * id (`owner/name` or a bare name), a hub page or another http(s) address, or files. A .gguf file, also
+ * id (`owner/name` or a bare name), `zoo:<name>` for a sibling that comes with the package, a hub page or another http(s) address, or files. A .gguf file, also
  * one named behind a hub id (`owner/name/file.gguf`) or alone in its folder, becomes a directory that
  * stands for it.
  * Rejects with one CheckpointError that says what was tried.
@@ -63,6 +64,7 @@ function isDirectory(source: object): source is Directory {
 
 async function resolveText(source: string, options: HubOptions): Promise<Directory> {
   if (isHttpUrl(source)) return resolveUrl(source, options);
+  if (isZooName(source)) return openZooSibling(source);
   const { files } = await platform();
   const found = await files?.stat(source);
   if (files && found?.kind === 'directory') return withoutConfig(await files.openDirectory(source));

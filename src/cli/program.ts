@@ -16,6 +16,7 @@ import { Exit, oneLine, processIo, UsageError } from './io.js';
 import type { Io } from './io.js';
 import { registerPlan } from './plan.js';
 import { registerRun } from './run.js';
+import { registerStory } from './story.js';
 import { registerTrain } from './train.js';
 
 const FAILURE = 1;
@@ -50,12 +51,15 @@ function program(io: Io): Command {
       getOutHelpWidth: () => io.stdout.columns ?? 100,
       getErrHelpWidth: () => io.stderr.columns ?? 100,
     });
-  for (const register of [registerRun, registerInspect, registerCompare, registerDiagram, registerPlan, registerTrain, registerConvert, registerEval, registerBench, registerDoctor]) register(lamella, io);
+  for (const register of [registerRun, registerStory, registerInspect, registerCompare, registerDiagram, registerPlan, registerTrain, registerConvert, registerEval, registerBench, registerDoctor]) register(lamella, io);
   lamella.addHelpText('after', `
 A model is a directory in the hub's format, a .safetensors or .gguf file, a hub id (owner/name), a
-web address, or the name of a published release (qwen3-0.6b, gemma-3-27b, deepseek-v3, …).
+web address, the name of a published release (qwen3-0.6b, gemma-3-27b, deepseek-v3, …), or one of
+the small siblings that come with lamella: zoo:gpt2, zoo:olmo2, zoo:gemma3, zoo:mistral, zoo:llama4,
+zoo:qwen3, zoo:qwen3_moe, zoo:smollm3, zoo:deepseek_v3, zoo:kimi_k2.
 
 Examples:
+  $ lamella story                                   a story, without a download
   $ lamella run HuggingFaceTB/SmolLM3-3B            chat in the terminal
   $ lamella run ./stories15M "Once upon a time"     continue a text
   $ lamella compare gpt2-xl deepseek-v3 kimi-k2     the figures side by side

@@ -8,6 +8,7 @@ import { copyFile, link, mkdir, open, readFile, readdir, rename, rm, stat, symli
 import type { FileHandle } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { ByteSource, Directory, DirectoryWriter, GrowingFile, LocalFiles } from './platform.js';
 import { checkRange } from './memory.js';
 
@@ -18,6 +19,7 @@ export const nodeFiles: LocalFiles = {
   homeDirectory: homedir(),
   join,
   absolute: (path) => resolve(path),
+  fromUrl: fileURLToPath,
   stat: statPath,
   openFile,
   openDirectory,

@@ -64,6 +64,8 @@ export interface LocalFiles {
   readonly homeDirectory: string;
   join(...parts: string[]): string;
   absolute(path: string): string;
+  /** The path that a file: address stands for. */
+  fromUrl(url: string): string;
   /** Follows symbolic links; undefined where nothing is. */
   stat(path: string): Promise<{ kind: 'file' | 'directory' | 'other'; size: number } | undefined>;
   openFile(path: string): Promise<ByteSource>;

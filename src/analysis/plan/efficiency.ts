@@ -23,7 +23,10 @@ export const efficiencies: Readonly<Record<Kind, Efficiency>> = {
     engine: 'wasm', bandwidth: 0.91, arithmetic: 0.53, secondsPerLayer: 0.00019, measured: true,
     source: 'WebAssembly engine on 2 shared cores of a server CPU, q8_0, 128-token prompt, 32 decoded: docs/planner.md',
   },
-  gpu: { engine: 'webgpu', bandwidth: 0.5, arithmetic: 0.33, secondsPerLayer: 0.00005, measured: false, source: GUESS },
+  gpu: {
+    engine: 'webgpu', bandwidth: 0.8, arithmetic: 0.027, secondsPerLayer: 0.00007, measured: true,
+    source: 'WebGPU engine on one NVIDIA H100, 512-token prompt, 128 decoded, prompts of 2,048: docs/planner.md',
+  },
   mac: { engine: 'webgpu', bandwidth: 0.5, arithmetic: 0.33, secondsPerLayer: 0.0001, measured: false, source: GUESS },
   phone: { engine: 'webgpu', bandwidth: 0.4, arithmetic: 0.2, secondsPerLayer: 0.0002, measured: false, source: `${GUESS}; less on a phone, which slows down when warm` },
 };

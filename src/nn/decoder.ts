@@ -45,7 +45,8 @@ export function decoder(frame: DecoderParts): Decoder {
     if (m.embed_positions) x_TD = add(x_TD, m.embed_positions(step.positions));
     report('embeddings', x_TD);
     // What one layer leaves behind makes room for the next, but while a tape keeps what it goes back over.
-    const room = isRecording() ? <T>(body: () => T): T => body() : scope;
+    const { device } = x_TD;
+    const room = isRecording() ? <T>(body: () => T): T => body() : <T>(body: () => T): T => device.fused(() => scope(body));
     for (const layer of frame.layers) x_TD = room(() => (step.layer ? step.layer(layer, x_TD) : layer(x_TD, step)));
     if (step.outputRows) x_TD = takeRows(x_TD, step.outputRows);
     x_TD = frame.norm(x_TD);

@@ -60,6 +60,8 @@ export interface Backend {
   readonly capacity?: number;
   /** Tokens of a prompt that a step should take at a time, where the backend needs more than usual to be busy. */
   readonly promptChunk?: number;
+  /** Whether it computes neighbouring calls faster as one (see `fuse`): a layer's calls are then held back until all are known. */
+  readonly fusesCalls?: boolean;
   /** How many threads compute, where the backend has some. */
   readonly threads?: number;
   /**

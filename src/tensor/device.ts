@@ -3,6 +3,7 @@
 
 import type { Backend, BufferId, Call, StreamedBuffer } from './backend.js';
 import { byteLength } from './dtype.js';
+import { fuse } from './fuse.js';
 
 /** Calls captured instead of run, with the buffers made meanwhile. */
 export interface Capture {
@@ -10,9 +11,12 @@ export interface Capture {
   readonly made: Set<BufferId>;
 }
 
+/** Buffers freed while calls that may need them are held back. */
+interface Held extends Capture { readonly freed?: BufferId[] }
+
 export class Device {
   private bytes = 0;
-  private capturing: Capture | undefined;
+  private capturing: Held | undefined;
 
   constructor(readonly backend: Backend) {}
 
@@ -38,9 +42,9 @@ export class Device {
 
   free(buffer: BufferId, bytes: number): void {
     this.bytes -= bytes;
+    if (this.capturing?.freed) this.capturing.freed.push(buffer);
     // A captured temporary belongs to the plan; it was never backed by memory of its own.
-    if (this.capturing?.made.has(buffer)) return;
-    this.backend.free(buffer);
+    else if (!this.capturing?.made.has(buffer)) this.backend.free(buffer);
   }
 
   append(call: Call): void {
@@ -55,9 +59,29 @@ export class Device {
   capture<T>(body: () => T): { result: T; capture: Capture } {
     if (this.capturing) throw new Error('capture: a capture is already running on this device');
     const capture: Capture = { calls: [], made: new Set() };
+    return { result: this.holding(capture, body), capture };
+  }
+
+  /** Runs `body` and then its calls, fused where the backend asks for that: neighbours that one kernel computes. */
+  fused<T>(body: () => T): T {
+    const { backend } = this;
+    if (!backend.fusesCalls || this.capturing) return body();
+    const held = { calls: [] as Call[], made: new Set<BufferId>(), freed: [] as BufferId[] };
+    try {
+      const result = this.holding(held, body);
+      const freed = new Set(held.freed);
+      const outlive = [...held.made].filter((buffer) => !freed.has(buffer));
+      for (const call of fuse(held.calls, outlive, (c) => backend.supports(c.op, c.inputs.map((i) => i.spec), c.attrs))) backend.append(call);
+      return result;
+    } finally {
+      for (const buffer of held.freed) backend.free(buffer);
+    }
+  }
+
+  private holding<T>(capture: Held, body: () => T): T {
     this.capturing = capture;
     try {
-      return { result: body(), capture };
+      return body();
     } finally {
       this.capturing = undefined;
     }

@@ -44,6 +44,8 @@ describe.skipIf(!gpuKind)(titled('kernels for matrix units'), PATIENCE, () => {
   it('linear with its sums divided over workgroups', () => compare(backend, 'linear', [floats([20, 600]), stored({ shape: [67, 600], dtype: 'bf16' }, 2)], {}, { tolerance: TOLERANCE }));
   it('experts, a row for all choices of a token', () => compare(backend, 'expert_linear', [floats([30, 32]), stored({ shape: [3, 20, 32], dtype: 'f16' }, 2), choices], {}, { tolerance: TOLERANCE }));
   it('experts, each choice with a row of its own', () => compare(backend, 'expert_linear', [floats([30, 2, 32]), stored({ shape: [3, 20, 32], dtype: 'f16' }, 2), choices], {}, { tolerance: TOLERANCE }));
+  it('three products of the same rows, made f16 once', () => compare(backend, 'linear_group', [floats([20, 72]), ...[33, 70, 9].map((rows) => stored({ shape: [rows, 72], dtype: 'f16' }, rows))], {}, { tolerance: TOLERANCE }));
+  it('a gated pair', () => compare(backend, 'linear_gated', [floats([20, 72]), stored({ shape: [70, 72], dtype: 'f16' }, 2), stored({ shape: [70, 72], dtype: 'f16' }, 3)], {}, { tolerance: TOLERANCE }));
   it('float32 weights are multiplied in float32', () => compare(backend, 'linear', [floats([33, 72]), floats([70, 72], 2)]));
 
   const attention = (attrs: Attrs, pages = (seed: number) => floats([6, 1, 64, 16], seed), tolerance = TOLERANCE) => compare(backend, 'paged_attention', [

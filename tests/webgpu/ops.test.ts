@@ -37,6 +37,7 @@ const elementwise: Case[] = [
   { op: 'slice', inputs: [floats([5, 3, 12])], attrs: { start: 4, length: 4 }, note: 'whole vectors' },
   { op: 'slice', inputs: [floats([4, 12])], attrs: { start: 3, length: 4 }, note: 'whole vectors from the middle of one' },
   { op: 'concat', inputs: [floats([5, 8]), floats([5, 4], 2)], note: 'whole vectors' },
+  { op: 'silu_mul', inputs: [floats([30, 72], 1, 200), floats([30, 72], 2)], note: 'far beyond where exp overflows' },
   { op: 'temperature', inputs: [floats([4, 2, 5]), integers([4], [0, 7, 8, 100_000])], attrs: { floorScale: 8, strength: 0.1 }, note: 'far out' },
   { op: 'copy', inputs: [floats([9, 7]), floats([5, 7], 2)], readInput: 0 },
 ];
@@ -91,8 +92,8 @@ const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37], [9, 512]].flatMap((sh
   { op: 'linear', inputs: [floats([1, shape[1]]), stored(spec, 2)], note: `1 token, ${named(spec)}` },
   { op: 'linear', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `3 tokens and a bias, ${named(spec)}` },
   { op: 'linear', inputs: [floats([2, 21, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `42 tokens and a bias, ${named(spec)}` },
-  { op: 'linear_silu_mul', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([3, shape[0]], 5)], note: named(spec) },
-  ...(spec.scaleBlock ? [] : [1, 3].flatMap((tokens): Case[] => [
+  ...[3, 12].map((tokens): Case => ({ op: 'linear_silu_mul', inputs: [floats([tokens, shape[1]]), stored(spec, 2), floats([tokens, shape[0]], 5)], note: `${tokens} tokens, ${named(spec)}` })),
+  ...(spec.scaleBlock ? [] : [1, 3, 12].flatMap((tokens): Case[] => [
     { op: 'linear_group', inputs: [floats([tokens, shape[1]]), stored(spec, 2), stored({ ...spec, shape: [3, shape[1]] }, 3), stored({ ...spec, shape: [70, shape[1]] }, 4)], note: `${tokens} tokens, ${named(spec)}` },
     { op: 'linear_gated', inputs: [floats([tokens, shape[1]]), stored(spec, 2), stored(spec, 3)], note: `${tokens} tokens, ${named(spec)}` },
     ...(shape[1] % 4 === 0 ? normedProducts(tokens, spec) : []),

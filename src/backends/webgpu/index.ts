@@ -29,6 +29,7 @@ interface Slot extends Judged {
 export class WebGpuBackend implements Backend {
   readonly name = 'webgpu';
   readonly stepsAhead = 3;
+  readonly fusesCalls = true;
   readonly promptChunk: number;
   private readonly slots = new Map<BufferId, Slot>();
   private readonly buffers: Buffers;

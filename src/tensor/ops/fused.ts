@@ -1,4 +1,4 @@
-// Fused ops that only recorded plans contain. Each is defined by its composition of small ops;
+// Fused ops that only plans, and layers on backends that ask for it, contain. Each is defined by its composition of small ops;
 // a test holds its own loops to that. No family calls them.
 
 import { elementCount } from '../dtype.js';

@@ -1,9 +1,10 @@
 // Kernels that read a weight matrix in its storage format.
 
 import { elementCount } from '../../../tensor/index.js';
-import type { Operand } from '../../../tensor/index.js';
+import type { Call, Operand } from '../../../tensor/index.js';
 import { count, LANES, scratch } from '../kernel.js';
 import type { Bound, Capabilities, Dispatch, Kernel } from '../kernel.js';
+import { elementwiseKernels } from './elementwise.js';
 import { fewExperts, fewTokenKernels, fewTokens, isFew } from './few_tokens.js';
 import { product } from './product.js';
 import { rowParts } from './row_parts.js';
@@ -16,28 +17,58 @@ const GROUPED_CHOICES = 4;
 const linear: Kernel = {
   accepts: ([x, w, bias]) => x.dtype === 'f32' && isWeight(w) && (!bias || bias.dtype === 'f32'),
   dispatch({ inputs: [x, w, bias], outputs: [y] }, _fault, device) {
-    const parts = rowParts(w, device);
-    if (parts.length === 1) return linearProduct({ x, w, bias, y }, device);
-    const [columns, tokens] = [w.spec.shape[0], count(x) / w.spec.shape[1]];
-    return parts.flatMap(({ first, rows, operand }): Dispatch[] => {
-      const part = scratch(PART_OF_RESULT, { shape: [tokens, rows], dtype: 'f32' });
-      const partOfBias = bias && { ...bias, spec: { ...bias.spec, shape: [rows] }, offset: 4 * first };
-      return [...linearProduct({ x, w: operand, bias: partOfBias, y: part }, device), {
-        source: 'place_columns', writes: [y], reads: [part], constants: [tokens * rows, rows, columns, first], groups: Math.ceil((tokens * rows) / LANES), group: LANES,
-      }];
-    });
+    return linearProduct({ x, w, bias, y }, device);
   },
 };
 
-/** Scratch memory that no product uses. */
-const PART_OF_RESULT = 5;
+/** Scratch memory that no product uses: of a matrix that is too large for one binding, and of two products whose results meet. */
+const [PART_OF_RESULT, GATE, UP] = [6, 7, 8];
 
 interface Linear { readonly x: Operand; readonly w: Bound; readonly bias?: Bound; readonly y: Operand }
 
-function linearProduct({ x, w, bias, y }: Linear, device: Capabilities): Dispatch[] {
-  const [n, k] = w.spec.shape;
-  return isFew(x.spec, w.spec) ? [fewTokens({ x, w, bias, y }, device)] : product({ m: count(x) / k, n, k, a: x, b: w, bias, out: y }, device);
+/** `repeated`: the call's last product had the same x. */
+function linearProduct({ x, w, bias, y }: Linear, device: Capabilities, repeated = false): Dispatch[] {
+  const parts = rowParts(w, device);
+  if (parts.length === 1) return linearPart({ x, w, bias, y }, device, repeated);
+  const [columns, tokens] = [w.spec.shape[0], count(x) / w.spec.shape[1]];
+  return parts.flatMap(({ first, rows, operand }, i): Dispatch[] => {
+    const part = scratch(PART_OF_RESULT, { shape: [tokens, rows], dtype: 'f32' });
+    const partOfBias = bias && { ...bias, spec: { ...bias.spec, shape: [rows] }, offset: 4 * first };
+    return [...linearPart({ x, w: operand, bias: partOfBias, y: part }, device, repeated || i > 0), {
+      source: 'place_columns', writes: [y], reads: [part], constants: [tokens * rows, rows, columns, first], groups: Math.ceil((tokens * rows) / LANES), group: LANES,
+    }];
+  });
 }
+
+function linearPart({ x, w, bias, y }: Linear, device: Capabilities, repeated: boolean): Dispatch[] {
+  const [n, k] = w.spec.shape;
+  if (isFew(x.spec, w.spec)) return [fewTokens({ x, w, bias, y }, device)];
+  return product({ m: count(x) / k, n, k, a: x, b: w, bias, out: y }, device, { repeated });
+}
+
+/** A fused product that takes many tokens too, in dispatches that `dispatch` says. */
+function alsoMany(few: Kernel, dispatch: (call: Call, device: Capabilities) => Dispatch[]): Kernel {
+  return {
+    accepts: (inputs, attrs, device) => few.accepts(inputs, attrs, device) || (!isFew(inputs[0], inputs[1]) && inputs[0].dtype === 'f32' && inputs.every(isWeight)),
+    dispatch: (call, fault, device) => (isFew(call.inputs[0].spec, call.inputs[1].spec) ? few.dispatch(call, fault, device) : dispatch(call, device)),
+  };
+}
+
+const siluMul = (gate: Operand, up: Operand, out: Operand, device: Capabilities): Dispatch[] =>
+  [elementwiseKernels.silu_mul.dispatch({ op: 'silu_mul', inputs: [gate, up], outputs: [out], attrs: {}, path: '' }, 0, device)].flat();
+
+const linearGroup = alsoMany(fewTokenKernels.linear_group, ({ inputs: [x, ...matrices], outputs }, device) =>
+  matrices.flatMap((w, i) => linearProduct({ x, w, y: outputs[i] }, device, i > 0)));
+
+const linearGated = alsoMany(fewTokenKernels.linear_gated, ({ inputs: [x, gate, up], outputs: [out] }, device) => {
+  const [gates, ups] = [GATE, UP].map((index) => scratch(index, out.spec));
+  return [...linearProduct({ x, w: gate, y: gates }, device), ...linearProduct({ x, w: up, y: ups }, device, true), ...siluMul(gates, ups, out, device)];
+});
+
+const linearSiluMul = alsoMany(fewTokenKernels.linear_silu_mul, ({ inputs: [x, gate, up], outputs: [out] }, device) => {
+  const gates = scratch(GATE, out.spec);
+  return [...linearProduct({ x, w: gate, y: gates }, device), ...siluMul(gates, up, out, device)];
+});
 
 const expertLinear: Kernel = {
   accepts: ([x, w, indices]) => x.dtype === 'f32' && isWeight(w) && indices.dtype === 'i32',
@@ -102,5 +133,5 @@ const takeRows: Kernel = {
 };
 
 export const matrixKernels: Readonly<Record<string, Kernel>> = {
-  ...fewTokenKernels, linear, matmul, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
+  ...fewTokenKernels, linear, linear_group: linearGroup, linear_gated: linearGated, linear_silu_mul: linearSiluMul, matmul, expert_linear: expertLinear, head_linear: headLinear, take_rows: takeRows,
 };

@@ -89,11 +89,18 @@ const expertTilesOf = (tiles: number): Operand => scratch(4, { shape: [tiles, 3]
 /** Every expert may end in a tile that is not full. */
 const mostTiles = (tile: number, choices: number, experts: number): number => Math.ceil(choices / tile) + Math.min(choices, experts);
 
+export interface ProductOptions {
+  readonly tiling?: Tiling;
+  readonly experts?: Experts;
+  /** The product before it in the same call had the same A. */
+  readonly repeated?: boolean;
+}
+
 /**
  * The dispatches of a product, in order. Matrix units take it where the device has some and B is of
  * no more precision than f16: everything else is computed in float32.
  */
-export function product(what: Product, { matrix, workgroupBytes }: Capabilities, { tiling: chosen, experts }: { tiling?: Tiling; experts?: Experts } = {}): Dispatch[] {
+export function product(what: Product, { matrix, workgroupBytes }: Capabilities, { tiling: chosen, experts, repeated = false }: ProductOptions = {}): Dispatch[] {
   const { k, a, b, tallA, tallB } = what;
   const unit = b.spec.dtype !== 'f32' && !tallA && !tallB ? matrix : undefined;
   const tilings = unit ? matrixTilings(unit).filter((t) => matrixBytes(t, unit) <= workgroupBytes) : LANE_TILINGS;
@@ -104,9 +111,10 @@ export function product(what: Product, { matrix, workgroupBytes }: Capabilities,
   const [rowsOfA, width] = [count(a) / k, roundUp(k, MATRIX_DEPTHS)];
   const halves = scratch(1, { shape: [rowsOfA, width], dtype: 'f16' });
   const scales = scratch(2, { shape: [rowsOfA], dtype: 'f32' });
+  const halve: Dispatch = { source: 'halve_rows', parameters: { ALIGNED: k % 4 === 0 }, writes: [halves, scales], reads: [a], constants: [rowsOfA, k, width], groups: rowsOfA, group: 256 };
   return [
     ...grouping,
-    { source: 'halve_rows', parameters: { ALIGNED: k % 4 === 0 }, writes: [halves, scales], reads: [a], constants: [rowsOfA, k, width], groups: rowsOfA, group: 256 },
+    ...(repeated ? [] : [halve]),
     ...tiled(what, tiling, experts, (shared) => matrixProduct(what, tiling, unit, halves, scales, shared)),
   ];
 }

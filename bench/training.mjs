@@ -24,6 +24,7 @@ const { seededRandom } = await from('generate/index.js');
 const { adamw, muon, muonClip, Trainer } = await from('training/index.js');
 
 const { adapter, gpu, timed, timePasses } = await openDevice(from);
+if (options.round) gpu.capabilities = { ...gpu.capabilities, roundsFloats: true };
 console.log(`${adapter.info.description || adapter.info.device}`);
 
 const [batch, context, steps] = [options.batch, options.context, options.steps].map(Number);

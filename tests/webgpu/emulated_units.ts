@@ -10,7 +10,7 @@ export function withoutMatrixUnits(code: string, subgroup: number): string {
   const stores = new Set<string>();
   const body = code.replace(/^(enable|diagnostic)\b.*$/gm, '')
     .replace(/bitcast<vec2u>\(vec4<f16>\(/g, 'pack4((').replace(/array<vec4<f16>>/g, 'array<vec2u>').replace(/= vec4<f16>\(/g, '= pack4(')
-    .replace(/subgroupMatrixLoad<subgroup_matrix_\w+<\w+, \w+, \w+>, (row|col)_major>\(&(\w+), /g, (_, major: string, buffer: string) => {
+    .replace(/subgroupMatrixLoad<(?:\w+|subgroup_matrix_\w+<\w+, \w+, \w+>), (row|col)_major>\(&(\w+), /g, (_, major: string, buffer: string) => {
       loads.set(`load_${buffer}_${major}`, buffer);
       return `load_${buffer}_${major}(`;
     })

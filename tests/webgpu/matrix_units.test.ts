@@ -10,7 +10,7 @@ import type { MatrixUnit } from '../../src/backends/webgpu/kernel.js';
 import { reportedUnits } from '../../src/backends/webgpu/matrix_units.js';
 import type { Attrs } from '../../src/tensor/index.js';
 
-const UNIT: MatrixUnit = { m: 16, n: 16, k: 16, subgroup: 32, vectors: true, strideInNumbers: false, attention: true };
+const UNIT: MatrixUnit = { m: 16, n: 16, k: 16, subgroup: 32, vectors: true, strideInNumbers: false, tall: true, attention: true };
 /** What f16 leaves of activations and weights. */
 const TOLERANCE = 1e-3;
 const many = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
@@ -46,7 +46,18 @@ describe.skipIf(!gpuKind)(titled('kernels for matrix units'), PATIENCE, () => {
   it('experts, each choice with a row of its own', () => compare(backend, 'expert_linear', [floats([30, 2, 32]), stored({ shape: [3, 20, 32], dtype: 'f16' }, 2), choices], {}, { tolerance: TOLERANCE }));
   it('three products of the same rows, made f16 once', () => compare(backend, 'linear_group', [floats([20, 72]), ...[33, 70, 9].map((rows) => stored({ shape: [rows, 72], dtype: 'f16' }, rows))], {}, { tolerance: TOLERANCE }));
   it('a gated pair', () => compare(backend, 'linear_gated', [floats([20, 72]), stored({ shape: [70, 72], dtype: 'f16' }, 2), stored({ shape: [70, 72], dtype: 'f16' }, 3)], {}, { tolerance: TOLERANCE }));
+  it('weights in whole steps, as they are stored', () => compare(backend, 'linear', [floats([70, 128]), stored({ shape: [130, 128], dtype: 'f16' }, 2), floats([130], 3)], {}, { tolerance: TOLERANCE }));
+  it('weights made f16 once for many rows', () => compare(backend, 'linear', [floats([260, 96]), stored({ shape: [37, 96], dtype: 'q8_0' }, 2)], {}, { tolerance: TOLERANCE }));
+  it('stored weights by their columns', () => compare(backend, 'matmul', [floats([30, 37]), stored({ shape: [37, 72], dtype: 'bf16' }, 2)], {}, { tolerance: TOLERANCE }));
   it('float32 weights are multiplied in float32', () => compare(backend, 'linear', [floats([33, 72]), floats([70, 72], 2)]));
+
+  describe('where float32 may be rounded', () => {
+    beforeAll(() => { backend.gpu.capabilities = { ...backend.gpu.capabilities, roundsFloats: true }; });
+    afterAll(() => { backend.gpu.capabilities = { ...backend.gpu.capabilities, roundsFloats: false }; });
+    it('linear with a bias', () => compare(backend, 'linear', [floats([33, 72]), floats([70, 72], 2), floats([70], 3)], {}, { tolerance: TOLERANCE }));
+    it('the gradient of an input', () => compare(backend, 'matmul', [floats([33, 70], 1, 1e-9), floats([70, 72], 2)], {}, { tolerance: TOLERANCE }));
+    it('the gradient of a weight, summed over rows in parts', () => compare(backend, 'matmul', [floats([600, 37], 1, 1e-9), floats([600, 70], 2, 1e6)], { transposeA: true }, { tolerance: TOLERANCE }));
+  });
 
   const attention = (attrs: Attrs, pages = (seed: number) => floats([6, 1, 64, 16], seed), tolerance = TOLERANCE) => compare(backend, 'paged_attention', [
     floats([40, 2, 16], 1, 3), pages(2), pages(3), integers([40], many(150, 40)), integers([40], many(0, 40).fill(0)), integers([1, 4], [4, 1, 5, -1]),

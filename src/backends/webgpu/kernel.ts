@@ -38,6 +38,8 @@ export interface Capabilities {
   readonly integerProducts: boolean;
   /** Matrix units, where they were found to compute what they should (see matrix_units.ts). */
   readonly matrix?: MatrixUnit;
+  /** Whether float32 matrices may be rounded to f16, each under a scale of its own, for products on matrix units. */
+  readonly roundsFloats?: boolean;
 }
 
 /** What subgroups multiply at once: f16 [m, k] by [k, n], added to float32 [m, n]. */
@@ -51,6 +53,8 @@ export interface MatrixUnit {
   readonly vectors: boolean;
   /** Whether the distance between rows there is counted in numbers, not in vectors. */
   readonly strideInNumbers: boolean;
+  /** Whether products of matrices that lie by columns, as those of gradients do, proved right too. */
+  readonly tall: boolean;
   /** Whether attention on them proved right too. */
   readonly attention: boolean;
 }

@@ -5,6 +5,9 @@
 //   //#copies products_{PRODUCTS}      another file COPIES times, every name that it defines with _0, _1, … behind it;
 //                               what it finds at binding 3 is at 3, 4, …
 //   //#if BIAS ... //#else ... //#endif    lines kept when the parameter is true (no nesting)
+//   //#unroll             the loop on the next line is written out, its variable as a number, and as part of a
+//                               name where it stands in braces (sum_{i}). It counts by ones to a parameter, and
+//                               ends at a line of its own
 // Every number and boolean parameter is also a WGSL constant of that name. WGSL wants what a kernel
 // enables before everything else, so such lines are moved to the front.
 
@@ -16,7 +19,7 @@ export type Parameters = Readonly<Record<string, number | boolean | string>>;
 export function assemble(name: string, parameters: Parameters): string {
   const constants = Object.entries(parameters).filter(([, value]) => typeof value !== 'string').map(([key, value]) =>
     typeof value === 'boolean' ? `const ${key}: bool = ${value};` : `const ${key}: u32 = ${value}u;`);
-  const lines = resolve(name, parameters, new Set());
+  const lines = unrolled(resolve(name, parameters, new Set()), parameters);
   const enables = (line: string) => /^(enable|diagnostic)\b/.test(line);
   return [...lines.filter(enables), ...constants, ...lines.filter((line) => !enables(line))].join('\n');
 }
@@ -35,10 +38,26 @@ function resolve(name: string, parameters: Parameters, included: Set<string>): s
       case 'endif': keeping = true; return [];
       case 'include': return keeping && !included.has(file) ? resolve(file, parameters, included) : [];
       case 'copies': return keeping ? Array.from({ length: Number(parameters.COPIES) }, (_, i) => copy(file, parameters, i)).flat() : [];
+      case 'unroll': return keeping ? [line] : [];
       case undefined: return keeping ? [line] : [];
       default: throw new Error(`${name}.wgsl has an unknown directive '//#${directive}'`);
     }
   });
+}
+
+/** Drivers keep arrays that loops walk in memory where they do not write the loops out themselves. */
+function unrolled(lines: readonly string[], parameters: Parameters): string[] {
+  const at = lines.findIndex((line) => /^\s*\/\/#unroll\b/.test(line));
+  if (at < 0) return [...lines];
+  const [, indent, variable, bound] = /^(\s*)for \(var (\w+) = 0u; \2 < (\w+); \2\+\+\) \{$/.exec(lines[at + 1]) ?? [];
+  const end = lines.indexOf(`${indent}}`, at);
+  const times = parameters[bound];
+  if (typeof times !== 'number' || end < 0) throw new Error(`cannot unroll '${lines[at + 1].trim()}'`);
+  const body = lines.slice(at + 2, end);
+  const counter = new RegExp(`(?<!\\.)\\b${variable}\\b`, 'g');
+  const turn = (i: number) => body.map((line) => line.replaceAll(`{${variable}}`, String(i)).replace(counter, `${i}u`));
+  const turns = Array.from({ length: times }, (_, i) => unrolled(turn(i), parameters));
+  return [...lines.slice(0, at), ...turns.flat(), ...unrolled(lines.slice(end + 1), parameters)];
 }
 
 /** File `name` with all that it includes, under names of its own. */

@@ -13,8 +13,7 @@ struct Params { rows: u32, columns: u32, padded: u32 }
 //#endif
 //#include grid
 //#include reduce
-
-const TOP: u32 = 13u;
+//#include half_scale
 
 fn four_at(row: u32, column: u32) -> vec4f {
   var four = vec4f();
@@ -37,10 +36,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let four = abs(four_at(row, column));
     largest = max(largest, max(max(four.x, four.y), max(four.z, four.w)));
   }
-  // Float32's exponent, kept where both the scale and its inverse are normal numbers.
-  let exponent = clamp((bitcast<u32>(reduce_max(largest, lane)) >> 23u) & 0xffu, 30u, 250u);
-  let inverse = bitcast<f32>((254u + TOP - exponent) << 23u);
-  if (lane == 0u) { scales[row] = bitcast<f32>((exponent - TOP) << 23u); }
+  let exponent = exponent_of(reduce_max(largest, lane));
+  let inverse = inverse_scale(exponent);
+  if (lane == 0u) { scales[row] = scale_of(exponent); }
   for (var column = 4u * lane; column < p.padded; column += 4u * GROUP) {
     halves[(row * p.padded + column) / 4u] = vec4<f16>(four_at(row, column) * inverse);
   }

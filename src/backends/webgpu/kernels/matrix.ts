@@ -22,7 +22,7 @@ const linear: Kernel = {
 };
 
 /** Scratch memory that no product uses: of a matrix that is too large for one binding, and of two products whose results meet. */
-const [PART_OF_RESULT, GATE, UP] = [6, 7, 8];
+const [PART_OF_RESULT, GATE, UP] = [7, 8, 9];
 
 interface Linear { readonly x: Operand; readonly w: Bound; readonly bias?: Bound; readonly y: Operand }
 

@@ -42,7 +42,8 @@ var<workgroup> weights: array<vec2u, ROWS * WEIGHT_STRIDE>;
 var<workgroup> query_scale: array<f32, ROWS>;
 var<workgroup> key_scale: array<f32, PAGE>;
 var<workgroup> value_scale: array<f32, PAGE>;
-var<workgroup> raised: atomic<u32>;
+// Drivers lay these arrays out as they like and load units from whole 16 bytes, so each is a multiple of that.
+var<workgroup> raised: array<atomic<u32>, 4>;
 
 // Puts one row of numbers, of which each lane of a subgroup has four, into the stage. Returns the power
 // of two by which it is divided: one that brings its largest number to 2^10, but at least `least`.
@@ -134,7 +135,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         }
         subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + j * UNIT, products, SCORE_STRIDE);
       }
-      if (lane == 0u) { atomicStore(&raised, 0u); }
+      if (lane == 0u) { atomicStore(&raised[0], 0u); }
       workgroupBarrier();
       // Rows that none sees may hold anything, and nothing times infinity is no number: zeros.
       for (var first = 0u; first < PAGE; first += GROUP / SUBGROUP) {
@@ -158,10 +159,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       if (most > largest + SLACK) {
         keep = exp(largest - most);
         largest = most;
-        atomicStore(&raised, 1u);
+        atomicStore(&raised[0], 1u);
       }
       total *= keep;
-      let raise_sums = workgroupUniformLoad(&raised);
+      let raise_sums = workgroupUniformLoad(&raised[0]);
       for (var i = 0u; i < PAGE / 8u; i++) {
         var four = vec4f();
         for (var c = 0u; c < 4u; c++) {

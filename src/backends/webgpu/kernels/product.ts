@@ -3,6 +3,7 @@
 import type { Operand } from '../../../tensor/index.js';
 import { count, LANES, scratch } from '../kernel.js';
 import type { Bound, Capabilities, Dispatch, MatrixUnit } from '../kernel.js';
+import { inFours } from './elementwise.js';
 import { weightConstants, weightParameters } from './weight.js';
 
 /** C = A B (+ bias): the extents, where the numbers lie, and how they are stored. */
@@ -39,18 +40,24 @@ export const LANE_TILINGS: readonly Tiling[] = [
 ];
 /** Tilings in subgroups. */
 export const matrixTilings = ({ subgroup }: MatrixUnit): readonly Tiling[] => [
-  { tile: [128, 128], part: [64, 32], lanesPerPart: subgroup, depth: 32 },
+  { tile: [128, 256], part: [64, 64], lanesPerPart: subgroup, depth: 32 },
+  { tile: [128, 128], part: [64, 64], lanesPerPart: subgroup, depth: 32 },
   { tile: [64, 64], part: [32, 32], lanesPerPart: subgroup, depth: 32 },
 ];
 
-/** As many lanes keep a large GPU busy. */
+/** As many lanes keep a large GPU busy; on matrix units, where each holds more, fewer do. */
 const BUSY_LANES = 2 ** 16;
+const BUSY_MATRIX_LANES = 2 ** 15;
+/** From so many rows on, B is made f16 once; below, by each workgroup that reads it. */
+const MANY_ROWS = 256;
 /** Fewer steps of k than this are not worth a workgroup of their own. */
 const LEAST_STEPS = 128;
 /** Numbers that the parts of one product may take together, where k is divided. */
 const MOST_PARTIAL = 2 ** 24;
-/** Rows of f16 are padded to whole steps of any tiling. */
+/** Extents of f16 matrices are padded to whole steps of any tiling. */
 const MATRIX_DEPTHS = 64;
+/** Workgroups that look for the largest number of a matrix. */
+const SIZES = 256;
 
 const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 const lanesOf = ({ tile, part, lanesPerPart }: Tiling): number => (tile[0] / part[0]) * (tile[1] / part[1]) * lanesPerPart;
@@ -64,13 +71,14 @@ function tilingFor(tilings: readonly Tiling[], m: number, n: number, busy = BUSY
 }
 
 /** Workgroup memory of product_matrix: both tiles with a gap after each row, and a unit of results for each subgroup. */
-function matrixBytes({ tile, part, depth }: Tiling, { m, n }: MatrixUnit): number {
-  return 2 * (tile[0] + tile[1]) * (depth + 8) + 4 * m * n * (tile[0] / part[0]) * (tile[1] / part[1]);
+function matrixBytes({ tile, part, depth }: Tiling, { m, n }: MatrixUnit, { tallA, tallB }: Product): number {
+  const bytes = (extent: number, tall = false) => 2 * (tall ? depth * (extent + 8) : extent * (depth + 8));
+  return bytes(tile[0], tallA) + bytes(tile[1], tallB) + 4 * m * n * (tile[0] / part[0]) * (tile[1] / part[1]);
 }
 
 /** Steps of k for each workgroup: where there are few tiles, k is divided among several. */
 function stepsFor(tiling: Tiling, { m, n, k }: Product): number {
-  const wanted = Math.ceil(BUSY_LANES / (tilesOf(tiling, m, n) * lanesOf(tiling)));
+  const wanted = Math.ceil((tiling.lanesPerPart > 1 ? BUSY_MATRIX_LANES : BUSY_LANES) / (tilesOf(tiling, m, n) * lanesOf(tiling)));
   const parts = Math.max(1, Math.min(wanted, Math.floor(k / LEAST_STEPS), Math.floor(MOST_PARTIAL / (m * n))));
   return roundUp(Math.ceil(k / parts), tiling.depth);
 }
@@ -97,25 +105,60 @@ export interface ProductOptions {
 }
 
 /**
- * The dispatches of a product, in order. Matrix units take it where the device has some and B is of
- * no more precision than f16: everything else is computed in float32.
+ * The dispatches of a product, in order. Matrix units take it where the device has some and B is of no
+ * more precision than f16, or float32 may be rounded; everything else is computed in float32.
  */
-export function product(what: Product, { matrix, workgroupBytes }: Capabilities, { tiling: chosen, experts, repeated = false }: ProductOptions = {}): Dispatch[] {
-  const { k, a, b, tallA, tallB } = what;
-  const unit = b.spec.dtype !== 'f32' && !tallA && !tallB ? matrix : undefined;
-  const tilings = unit ? matrixTilings(unit).filter((t) => matrixBytes(t, unit) <= workgroupBytes) : LANE_TILINGS;
+export function product(what: Product, device: Capabilities, options: ProductOptions = {}): Dispatch[] {
+  const { experts } = options;
+  const unit = onUnits(what, device, experts) ? device.matrix : undefined;
+  const tilings = unit ? matrixTilings(unit).filter((t) => matrixBytes(t, unit, what) <= device.workgroupBytes) : LANE_TILINGS;
   const rows = experts ? Math.ceil(what.m / experts.count) : what.m;
-  const tiling = chosen ?? tilingFor(tilings, rows, what.n, experts ? Infinity : undefined);
+  const tiling = options.tiling ?? tilingFor(tilings, rows, what.n, experts ? Infinity : unit ? BUSY_MATRIX_LANES : BUSY_LANES);
   const grouping = experts ? [groupExperts(what.m, experts, tiling)] : [];
   if (!unit) return [...grouping, ...tiled(what, tiling, experts, (shared) => laneProduct(what, tiling, shared))];
-  const [rowsOfA, width] = [count(a) / k, roundUp(k, MATRIX_DEPTHS)];
-  const halves = scratch(1, { shape: [rowsOfA, width], dtype: 'f16' });
-  const scales = scratch(2, { shape: [rowsOfA], dtype: 'f32' });
-  const halve: Dispatch = { source: 'halve_rows', parameters: { ALIGNED: k % 4 === 0 }, writes: [halves, scales], reads: [a], constants: [rowsOfA, k, width], groups: rowsOfA, group: 256 };
+  const { dispatches, ...halves } = halved(what, options);
+  return [...grouping, ...dispatches, ...tiled(what, tiling, experts, (shared) => matrixProduct(what, tiling, unit, halves, shared))];
+}
+
+function onUnits({ b, tallA, tallB }: Product, { matrix, roundsFloats }: Capabilities, experts: Experts | undefined): boolean {
+  if (!matrix || ((tallA || tallB) && !matrix.tall)) return false;
+  return b.spec.dtype === 'f32' ? roundsFloats === true && !experts : !tallA;
+}
+
+/** A and B as matrix units want them, and the scales of both: those of A's rows, or of all of A, then that of B. */
+interface Halves { readonly a: Operand; readonly b: Bound; readonly scales: Operand; readonly decoded: boolean; readonly scaled: boolean }
+
+function halved({ m, k, a, b, tallA = false, tallB = false }: Product, { experts, repeated = false }: ProductOptions): Halves & { dispatches: Dispatch[] } {
+  const rows = tallA ? k : count(a) / k;
+  const columns = tallA ? m : k;
+  const halvesOfA = scratch(1, { shape: [tallA ? roundUp(rows, MATRIX_DEPTHS) : rows, roundUp(columns, MATRIX_DEPTHS)], dtype: 'f16' });
+  const scales = scratch(2, { shape: [rows + 1], dtype: 'f32' });
+  const rowsOfA: Dispatch = { source: 'halve_rows', parameters: { ALIGNED: k % 4 === 0 }, writes: [halvesOfA, scales], reads: [a], constants: [rows, k, halvesOfA.spec.shape[1]], groups: rows, group: 256 };
+  const forA = repeated ? [] : tallA ? halveAll({ ...a, spec: { shape: [rows, columns], dtype: 'f32' } }, halvesOfA, scales, 0) : [rowsOfA];
+  const scaled = b.spec.dtype === 'f32';
+  const whole = b.spec.dtype === 'f16' && k % MATRIX_DEPTHS === 0 && (b.spec.shape.at(-1) ?? 1) % 8 === 0;
+  const decoded = !whole && !scaled && !tallB && (m < MANY_ROWS || experts !== undefined);
+  const shared = { a: halvesOfA, scales, decoded, scaled };
+  if (whole || decoded) return { ...shared, b, dispatches: forA };
+  const [rowsOfB, columnsOfB] = b.spec.shape;
+  const halvesOfB = scratch(5, { shape: [tallB ? roundUp(rowsOfB, MATRIX_DEPTHS) : rowsOfB, roundUp(columnsOfB, MATRIX_DEPTHS)], dtype: 'f16' });
+  return { ...shared, b: halvesOfB, dispatches: [...forA, ...halveAll(b, halvesOfB, scales, rows)] };
+}
+
+/** A matrix as f16, padded with zeros; float32 with a scale for all of it. */
+function halveAll(from: Bound, to: Operand, scales: Operand, first: number): Dispatch[] {
+  const SCALED = from.spec.dtype === 'f32';
+  const [rows] = from.spec.shape;
+  const [paddedRows, padded] = to.spec.shape;
+  const { FOURS, numbers: [numbers] } = inFours([count(from)]);
+  const parts = Math.max(1, Math.min(SIZES, Math.ceil(numbers / 256)));
+  const sizes = scratch(6, { shape: [SIZES], dtype: 'f32' });
   return [
-    ...grouping,
-    ...(repeated ? [] : [halve]),
-    ...tiled(what, tiling, experts, (shared) => matrixProduct(what, tiling, unit, halves, scales, shared)),
+    ...(SCALED ? [{ source: 'largest', parameters: { FOURS }, writes: [sizes], reads: [from], constants: [numbers, parts], groups: parts, group: 256 }] : []),
+    {
+      source: 'halve_all', parameters: { ...weightParameters(from.spec), SCALED }, writes: [to, scales], reads: [from, ...(SCALED ? [sizes] : [])],
+      constants: [...weightConstants(from.spec), rows, paddedRows, padded, parts, first], groups: Math.ceil((paddedRows * padded) / 8 / 256), group: 256,
+    },
   ];
 }
 
@@ -142,19 +185,20 @@ function laneProduct({ m, n, k, a, b, tallA = false, tallB = false }: Product, t
   };
 }
 
-/** On matrix units: the rows of A became f16 with a scale each, which is multiplied in again. */
-function matrixProduct({ m, n, k, b }: Product, tiling: Tiling, unit: MatrixUnit, halves: Operand, scales: Operand, { out, bias, steps, experts, share, groups }: Shared): Dispatch {
+function matrixProduct({ m, n, k, tallA = false, tallB = false }: Product, tiling: Tiling, unit: MatrixUnit, { a, b, scales, decoded, scaled }: Halves, { out, bias, steps, experts, share, groups }: Shared): Dispatch {
   const { tile, part, depth } = tiling;
-  const weight = weightParameters(b.spec);
+  const group = lanesOf(tiling);
   return {
     source: 'product_matrix',
     parameters: {
-      ...weight, HALVES: b.spec.dtype === 'f16' && weight.EIGHTS, C_ALIGNED: n % 4 === 0, BIAS: bias.length > 0, EXPERTS: experts.length > 0,
-      TILE_M: tile[0], TILE_N: tile[1], SIDE_M: part[0], SIDE_N: part[1], DEPTH: depth,
-      UNIT_M: unit.m, UNIT_N: unit.n, UNIT_K: unit.k, SUBGROUP: unit.subgroup, VECTORS: unit.vectors, STRIDE_UNIT: unit.strideInNumbers ? 8 : 1,
+      ...weightParameters(b.spec), A_TALL: tallA, B_TALL: tallB, B_HALVES: !tallB && !decoded, B_DECODED: decoded, B_SCALED: scaled,
+      C_ALIGNED: n % 4 === 0, BIAS: bias.length > 0, EXPERTS: experts.length > 0, TILE_M: tile[0], TILE_N: tile[1], SIDE_M: part[0], SIDE_N: part[1], DEPTH: depth,
+      UNIT_M: unit.m, UNIT_N: unit.n, UNIT_K: unit.k, UNITS_M: part[0] / unit.m, UNITS_N: part[1] / unit.n, UNITS_K: depth / unit.k,
+      A_LOADS: (tile[0] * depth) / 8 / group, B_LOADS: (tile[1] * depth) / 8 / group,
+      SUBGROUP: unit.subgroup, VECTORS: unit.vectors, STRIDE_UNIT: unit.strideInNumbers ? 8 : 1,
     },
-    writes: [out], reads: [halves, b, scales, ...bias, ...experts],
-    constants: [...weightConstants(b.spec), m, n, k, steps, halves.spec.shape[1], share], groups, group: lanesOf(tiling),
+    writes: [out], reads: [a, b, scales, ...bias, ...experts],
+    constants: [...weightConstants(b.spec), m, n, k, steps, a.spec.shape[1], scales.spec.shape[0] - 1, share], groups, group,
   };
 }
 

@@ -1,14 +1,16 @@
-// C [m, n] = A B^T (+ bias [n]) on the GPU's matrix units: f16 numbers, float32 sums. A comes from
-// halve_rows as [m, padded k] f16 and a scale per row; B [n, k] is a matrix in any storage format,
-// rounded to f16. A workgroup computes a tile of TILE_M x TILE_N, DEPTH steps of k at a time through
-// workgroup memory, a subgroup SIDE_M x SIDE_N of it in units of UNIT_M x UNIT_N. Workgroups of the
-// same tile may divide k among them; each then writes a C of its own, one after another. With EXPERTS,
-// each row of A (`share` choices have one in common) meets the matrix of the expert that was chosen.
+// C [m, n] = A B (+ bias [n]) on the GPU's matrix units: f16 numbers, float32 sums. A is f16: rows of
+// a_width numbers [m, k] with a scale each (halve_rows), or with A_TALL [k, m] with one scale for all
+// (halve_all). B is stored [n, k]: as f16 in whole steps of k (B_HALVES), or in any storage format,
+// rounded to f16 here; or with B_TALL as f16 [k, n]. B_SCALED: it has a scale too. A workgroup computes a tile of
+// TILE_M x TILE_N, DEPTH steps of k at a time through workgroup memory, a subgroup SIDE_M x SIDE_N of it
+// in units of UNIT_M x UNIT_N. Workgroups of the same tile may divide k among them; each then writes a C
+// of its own, one after another. With EXPERTS, each row of A (`share` choices have one in common) meets
+// the matrix of the expert that was chosen.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
 diagnostic(off, chromium.subgroup_matrix_uniformity);
-struct Params { weight: Weight, m: u32, n: u32, k: u32, steps: u32, a_width: u32, share: u32 }
+struct Params { weight: Weight, m: u32, n: u32, k: u32, steps: u32, a_width: u32, b_scale: u32, share: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 //#if C_ALIGNED
 @group(0) @binding(1) var<storage, read_write> c: array<vec4f>;
@@ -30,14 +32,26 @@ struct Params { weight: Weight, m: u32, n: u32, k: u32, steps: u32, a_width: u32
 //#include product_store
 
 const ACROSS: u32 = TILE_N / SIDE_N;
-const UNITS_M: u32 = SIDE_M / UNIT_M;
-const UNITS_N: u32 = SIDE_N / UNIT_N;
 const UNIT: u32 = UNIT_M * UNIT_N;
-// Eight f16 at a time, and one such group between rows: their banks then differ.
-const EIGHTHS: u32 = DEPTH / 8u;
-const STRIDE: u32 = EIGHTHS + 1u;
-const A_LOADS: u32 = TILE_M * EIGHTHS / GROUP;
-const B_LOADS: u32 = TILE_N * EIGHTHS / GROUP;
+
+// Tiles lie as their matrices do, eight f16 at a time, with one such group between rows: their banks
+// then differ.
+//#if A_TALL
+const A_ROWS: u32 = DEPTH;
+const A_EIGHTHS: u32 = TILE_M / 8u;
+//#else
+const A_ROWS: u32 = TILE_M;
+const A_EIGHTHS: u32 = DEPTH / 8u;
+//#endif
+//#if B_TALL
+const B_ROWS: u32 = DEPTH;
+const B_EIGHTHS: u32 = TILE_N / 8u;
+//#else
+const B_ROWS: u32 = TILE_N;
+const B_EIGHTHS: u32 = DEPTH / 8u;
+//#endif
+const A_STRIDE: u32 = A_EIGHTHS + 1u;
+const B_STRIDE: u32 = B_EIGHTHS + 1u;
 
 //#if VECTORS
 alias Cell = vec4u;
@@ -46,56 +60,99 @@ const CELLS: u32 = 1u;
 alias Cell = f16;
 const CELLS: u32 = 8u;
 //#endif
-var<workgroup> a_tile: array<Cell, TILE_M * STRIDE * CELLS>;
-var<workgroup> b_tile: array<Cell, TILE_N * STRIDE * CELLS>;
+var<workgroup> a_tile: array<Cell, A_ROWS * A_STRIDE * CELLS>;
+var<workgroup> b_tile: array<Cell, B_ROWS * B_STRIDE * CELLS>;
 var<workgroup> results: array<f32, (TILE_M / SIDE_M) * ACROSS * UNIT>;
 
-// Eight numbers of B, zero beyond its ends.
-fn b_eight(tile: Tile, n: u32, column: u32) -> vec4u {
-  let row = tile.base + min(n, p.n - 1u);
-//#if HALVES
-  if (column >= p.weight.columns) { return vec4u(); }
-  return w[(row * p.weight.columns + column) / 8u];
+// The place of eight number e of a tile of A in A, before any step of k. Rows beyond the last repeat it:
+// their results are dropped.
+//#if A_TALL
+fn a_place(tile: Tile, e: u32) -> u32 {
+  let width = p.a_width / 8u;
+  return e / A_EIGHTHS * width + min(tile.m / 8u + e % A_EIGHTHS, width - 1u);
+}
+fn a_eight(place: u32, k: u32) -> vec4u { return a[place + k * (p.a_width / 8u)]; }
 //#else
+fn a_place(tile: Tile, e: u32) -> u32 {
+  return source_of(min(tile.m + e / A_EIGHTHS, tile.end - 1u)) * (p.a_width / 8u) + e % A_EIGHTHS;
+}
+fn a_eight(place: u32, k: u32) -> vec4u { return a[place + k / 8u]; }
+//#endif
+
+//#if B_TALL
+fn b_place(tile: Tile, e: u32) -> u32 {
+  let width = p.weight.columns / 8u;
+  return e / B_EIGHTHS * width + min(tile.n / 8u + e % B_EIGHTHS, width - 1u);
+}
+fn b_eight(place: u32, e: u32, k: u32) -> vec4u { return w[place + k * (p.weight.columns / 8u)]; }
+//#endif
+//#if B_HALVES
+fn b_place(tile: Tile, e: u32) -> u32 {
+  return (tile.base + min(tile.n + e / B_EIGHTHS, p.n - 1u)) * (p.weight.columns / 8u) + e % B_EIGHTHS;
+}
+fn b_eight(place: u32, e: u32, k: u32) -> vec4u { return w[place + k / 8u]; }
+//#endif
+//#if B_DECODED
+// Here, the row.
+fn b_place(tile: Tile, e: u32) -> u32 { return tile.base + min(tile.n + e / B_EIGHTHS, p.n - 1u); }
+fn b_eight(row: u32, e: u32, k: u32) -> vec4u {
+  let column = k + 8u * (e % B_EIGHTHS);
   if (column >= p.weight.columns) { return vec4u(); }
   let eight = weight8(row, column);
   return vec4u(bitcast<vec2u>(vec4<f16>(eight[0])), bitcast<vec2u>(vec4<f16>(eight[1])));
+}
 //#endif
-}
 
-// Rows beyond the last repeat it: their results are dropped.
-fn a_eight(tile: Tile, m: u32, column: u32) -> vec4u {
-  return a[(source_of(min(m, tile.end - 1u)) * p.a_width + column) / 8u];
-}
-
-fn put_a(at: u32, eight: vec4u) {
 //#if VECTORS
-  a_tile[at] = eight;
+fn put_a(at: u32, eight: vec4u) { a_tile[at] = eight; }
+fn put_b(at: u32, eight: vec4u) { b_tile[at] = eight; }
 //#else
+fn put_a(at: u32, eight: vec4u) {
   let low = bitcast<vec4<f16>>(eight.xy);
   let high = bitcast<vec4<f16>>(eight.zw);
   for (var i = 0u; i < 4u; i++) {
     a_tile[8u * at + i] = low[i];
     a_tile[8u * at + 4u + i] = high[i];
   }
-//#endif
 }
-
 fn put_b(at: u32, eight: vec4u) {
-//#if VECTORS
-  b_tile[at] = eight;
-//#else
   let low = bitcast<vec4<f16>>(eight.xy);
   let high = bitcast<vec4<f16>>(eight.zw);
   for (var i = 0u; i < 4u; i++) {
     b_tile[8u * at + i] = low[i];
     b_tile[8u * at + 4u + i] = high[i];
   }
-//#endif
 }
+//#endif
+
+alias Left = subgroup_matrix_left<f16, UNIT_K, UNIT_M>;
+alias Right = subgroup_matrix_right<f16, UNIT_N, UNIT_K>;
+alias Sums = subgroup_matrix_result<f32, UNIT_N, UNIT_M>;
+
+//#if A_TALL
+fn a_unit(m: u32, k: u32) -> Left { return subgroupMatrixLoad<Left, col_major>(&a_tile, (k * A_STRIDE + m / 8u) * CELLS, A_STRIDE * STRIDE_UNIT); }
+//#else
+fn a_unit(m: u32, k: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&a_tile, (m * A_STRIDE + k / 8u) * CELLS, A_STRIDE * STRIDE_UNIT); }
+//#endif
+//#if B_TALL
+fn b_unit(n: u32, k: u32) -> Right { return subgroupMatrixLoad<Right, row_major>(&b_tile, (k * B_STRIDE + n / 8u) * CELLS, B_STRIDE * STRIDE_UNIT); }
+//#else
+fn b_unit(n: u32, k: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&b_tile, (n * B_STRIDE + k / 8u) * CELLS, B_STRIDE * STRIDE_UNIT); }
+//#endif
+
+//#if A_TALL
+fn a_scale(m: u32) -> f32 { return scales[0]; }
+//#else
+fn a_scale(m: u32) -> f32 { return scales[source_of(m)]; }
+//#endif
+//#if B_SCALED
+fn b_scale() -> f32 { return scales[p.b_scale]; }
+//#else
+fn b_scale() -> f32 { return 1.0; }
+//#endif
 
 fn store_scaled(tile: Tile, m: u32, n: u32, sums: vec4f) {
-  if (m < tile.end) { store(tile, m, n, sums * scales[source_of(m)]); }
+  if (m < tile.end) { store(tile, m, n, sums * (a_scale(m) * b_scale())); }
 }
 
 @compute @workgroup_size(GROUP)
@@ -107,37 +164,71 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let subgroup = lane / SUBGROUP;
   let my_m = subgroup / ACROSS * SIDE_M;
   let my_n = subgroup % ACROSS * SIDE_N;
-  var sums = array<subgroup_matrix_result<f32, UNIT_N, UNIT_M>, UNITS_M * UNITS_N>();
+  //#unroll
+  for (var i = 0u; i < UNITS_M; i++) {
+    //#unroll
+    for (var j = 0u; j < UNITS_N; j++) {
+      var sums_{i}_{j}: Sums;
+    }
+  }
   // The next step is read while this one is computed.
-  var next_a = array<vec4u, A_LOADS>();
-  var next_b = array<vec4u, B_LOADS>();
-  for (var i = 0u; i < A_LOADS; i++) { next_a[i] = a_eight(tile, tile.m + (lane + i * GROUP) / EIGHTHS, k_begin + 8u * ((lane + i * GROUP) % EIGHTHS)); }
-  for (var i = 0u; i < B_LOADS; i++) { next_b[i] = b_eight(tile, tile.n + (lane + i * GROUP) / EIGHTHS, k_begin + 8u * ((lane + i * GROUP) % EIGHTHS)); }
+  //#unroll
+  for (var i = 0u; i < A_LOADS; i++) {
+    let a_place_{i} = a_place(tile, lane + i * GROUP);
+    var next_a_{i} = a_eight(a_place_{i}, k_begin);
+  }
+  //#unroll
+  for (var i = 0u; i < B_LOADS; i++) {
+    let b_place_{i} = b_place(tile, lane + i * GROUP);
+    var next_b_{i} = b_eight(b_place_{i}, lane + i * GROUP, k_begin);
+  }
   for (var k0 = k_begin; k0 < k_end; k0 += DEPTH) {
     workgroupBarrier();
-    for (var i = 0u; i < A_LOADS; i++) { put_a((lane + i * GROUP) / EIGHTHS * STRIDE + (lane + i * GROUP) % EIGHTHS, next_a[i]); }
-    for (var i = 0u; i < B_LOADS; i++) { put_b((lane + i * GROUP) / EIGHTHS * STRIDE + (lane + i * GROUP) % EIGHTHS, next_b[i]); }
+    //#unroll
+    for (var i = 0u; i < A_LOADS; i++) {
+      put_a((lane + i * GROUP) / A_EIGHTHS * A_STRIDE + (lane + i * GROUP) % A_EIGHTHS, next_a_{i});
+    }
+    //#unroll
+    for (var i = 0u; i < B_LOADS; i++) {
+      put_b((lane + i * GROUP) / B_EIGHTHS * B_STRIDE + (lane + i * GROUP) % B_EIGHTHS, next_b_{i});
+    }
     workgroupBarrier();
     let k1 = k0 + DEPTH;
     if (k1 < k_end) {
-      for (var i = 0u; i < A_LOADS; i++) { next_a[i] = a_eight(tile, tile.m + (lane + i * GROUP) / EIGHTHS, k1 + 8u * ((lane + i * GROUP) % EIGHTHS)); }
-      for (var i = 0u; i < B_LOADS; i++) { next_b[i] = b_eight(tile, tile.n + (lane + i * GROUP) / EIGHTHS, k1 + 8u * ((lane + i * GROUP) % EIGHTHS)); }
-    }
-    for (var k = 0u; k < DEPTH; k += UNIT_K) {
-      var from_a = array<subgroup_matrix_left<f16, UNIT_K, UNIT_M>, UNITS_M>();
-      for (var i = 0u; i < UNITS_M; i++) {
-        from_a[i] = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT_K, UNIT_M>, row_major>(&a_tile, ((my_m + i * UNIT_M) * STRIDE + k / 8u) * CELLS, STRIDE * STRIDE_UNIT);
+      //#unroll
+      for (var i = 0u; i < A_LOADS; i++) {
+        next_a_{i} = a_eight(a_place_{i}, k1);
       }
+      //#unroll
+      for (var i = 0u; i < B_LOADS; i++) {
+        next_b_{i} = b_eight(b_place_{i}, lane + i * GROUP, k1);
+      }
+    }
+    //#unroll
+    for (var s = 0u; s < UNITS_K; s++) {
+      //#unroll
+      for (var i = 0u; i < UNITS_M; i++) {
+        let from_a_{s}_{i} = a_unit(my_m + i * UNIT_M, s * UNIT_K);
+      }
+      //#unroll
       for (var j = 0u; j < UNITS_N; j++) {
-        let from_b = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT_N, UNIT_K>, col_major>(&b_tile, ((my_n + j * UNIT_N) * STRIDE + k / 8u) * CELLS, STRIDE * STRIDE_UNIT);
-        for (var i = 0u; i < UNITS_M; i++) { sums[i * UNITS_N + j] = subgroupMatrixMultiplyAccumulate(from_a[i], from_b, sums[i * UNITS_N + j]); }
+        let from_b_{s}_{j} = b_unit(my_n + j * UNIT_N, s * UNIT_K);
+      }
+      //#unroll
+      for (var i = 0u; i < UNITS_M; i++) {
+        //#unroll
+        for (var j = 0u; j < UNITS_N; j++) {
+          sums_{i}_{j} = subgroupMatrixMultiplyAccumulate(from_a_{s}_{i}, from_b_{s}_{j}, sums_{i}_{j});
+        }
       }
     }
   }
+  //#unroll
   for (var i = 0u; i < UNITS_M; i++) {
+    //#unroll
     for (var j = 0u; j < UNITS_N; j++) {
       workgroupBarrier();
-      subgroupMatrixStore<row_major>(&results, subgroup * UNIT, sums[i * UNITS_N + j], UNIT_N);
+      subgroupMatrixStore<row_major>(&results, subgroup * UNIT, sums_{i}_{j}, UNIT_N);
       workgroupBarrier();
       for (var e = 4u * (lane % SUBGROUP); e < UNIT; e += 4u * SUBGROUP) {
         let at = subgroup * UNIT + e;

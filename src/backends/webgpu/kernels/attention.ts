@@ -77,7 +77,9 @@ const pagedAttention: Kernel = {
     if (many && device.matrix && fitsMatrixUnits(width, valueDim, device.matrix, device)) {
       const { subgroup, strideInNumbers } = device.matrix;
       return {
-        ...shared, source: 'paged_attention_matrix', parameters: { ...shared.parameters, SUBGROUP: subgroup, STRIDE_UNIT: strideInNumbers ? 4 : 1 },
+        ...shared, source: 'paged_attention_matrix', parameters: {
+          ...shared.parameters, SUBGROUP: subgroup, STRIDE_UNIT: strideInNumbers ? 4 : 1, KEY_UNITS: width / UNIT, VALUE_UNITS: valueDim / UNIT,
+        },
         groups: Math.ceil(tokens / (MATRIX_SUBGROUPS * UNIT)) * heads, group: MATRIX_SUBGROUPS * subgroup,
       };
     }

@@ -27,14 +27,11 @@ const UNIT: u32 = 16u;
 const ROWS: u32 = GROUP / SUBGROUP * UNIT;
 const KEY: u32 = HEAD / 4u;
 const VALUES: u32 = VALUE / 4u;
-const KEY_UNITS: u32 = HEAD / UNIT;
-const VALUE_UNITS: u32 = VALUE / UNIT;
 // Rows in vectors of four f16, and a gap of two between them: their banks then differ.
 const STRIDE: u32 = max(KEY, VALUES) + 2u;
 const WEIGHT_STRIDE: u32 = PAGE / 4u + 2u;
 const SCORE_STRIDE: u32 = PAGE + 4u;
-// Units of the values that fit where the scores of a subgroup lie.
-const BATCH: u32 = PAGE / UNIT;
+const PAGE_UNITS: u32 = PAGE / UNIT;
 
 var<workgroup> stage: array<vec2u, max(ROWS, PAGE) * STRIDE>;
 var<workgroup> scores: array<f32, ROWS * SCORE_STRIDE>;
@@ -89,12 +86,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (member == 0u) { query_scale[at] = scale; }
   }
   workgroupBarrier();
-  var queries = array<subgroup_matrix_left<f16, UNIT, UNIT>, KEY_UNITS>();
+  //#unroll
   for (var d = 0u; d < KEY_UNITS; d++) {
-    queries[d] = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT, UNIT>, row_major>(&stage, subgroup * UNIT * STRIDE + d * UNIT / 4u, STRIDE * STRIDE_UNIT);
+    let queries_{d} = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT, UNIT>, row_major>(&stage, subgroup * UNIT * STRIDE + d * UNIT / 4u, STRIDE * STRIDE_UNIT);
   }
   let my_scale = query_scale[row] * p.scale;
-  var sums = array<subgroup_matrix_result<f32, UNIT, UNIT>, VALUE_UNITS>();
+  //#unroll
+  for (var i = 0u; i < VALUE_UNITS; i++) {
+    var sums_{i}: subgroup_matrix_result<f32, UNIT, UNIT>;
+  }
   var largest = LOWEST;
   var total = 0.0;
 
@@ -127,11 +127,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         if (member == 0u) { key_scale[r] = scale; }
       }
       workgroupBarrier();
-      for (var j = 0u; j < BATCH; j++) {
+      for (var j = 0u; j < PAGE_UNITS; j++) {
         var products = subgroup_matrix_result<f32, UNIT, UNIT>();
+        //#unroll
         for (var d = 0u; d < KEY_UNITS; d++) {
-          let keys = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT, UNIT>, col_major>(&stage, j * UNIT * STRIDE + d * UNIT / 4u, STRIDE * STRIDE_UNIT);
-          products = subgroupMatrixMultiplyAccumulate(queries[d], keys, products);
+          let keys_{d} = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT, UNIT>, col_major>(&stage, j * UNIT * STRIDE + d * UNIT / 4u, STRIDE * STRIDE_UNIT);
+          products = subgroupMatrixMultiplyAccumulate(queries_{d}, keys_{d}, products);
         }
         subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + j * UNIT, products, SCORE_STRIDE);
       }
@@ -178,42 +179,38 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
       workgroupBarrier();
       if (raise_sums != 0u) {
-        for (var first = 0u; first < VALUE_UNITS; first += BATCH) {
-          for (var i = first; i < min(first + BATCH, VALUE_UNITS); i++) {
-            subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + (i - first) * UNIT, sums[i], SCORE_STRIDE);
-          }
+        // A unit at a time, by turns where the scores were.
+        //#unroll
+        for (var i = 0u; i < VALUE_UNITS; i++) {
+          subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + i % PAGE_UNITS * UNIT, sums_{i}, SCORE_STRIDE);
           workgroupBarrier();
-          for (var i = side; i < PAGE; i += 2u) { scores[row * SCORE_STRIDE + i] *= keep; }
+          for (var c = side; c < UNIT; c += 2u) { scores[row * SCORE_STRIDE + i % PAGE_UNITS * UNIT + c] *= keep; }
           workgroupBarrier();
-          for (var i = first; i < min(first + BATCH, VALUE_UNITS); i++) {
-            sums[i] = subgroupMatrixLoad<subgroup_matrix_result<f32, UNIT, UNIT>, row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + (i - first) * UNIT, SCORE_STRIDE);
-          }
-          workgroupBarrier();
+          sums_{i} = subgroupMatrixLoad<subgroup_matrix_result<f32, UNIT, UNIT>, row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + i % PAGE_UNITS * UNIT, SCORE_STRIDE);
         }
       }
-      for (var j = 0u; j < BATCH; j++) {
+      for (var j = 0u; j < PAGE_UNITS; j++) {
         let left = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT, UNIT>, row_major>(&weights, subgroup * UNIT * WEIGHT_STRIDE + j * UNIT / 4u, WEIGHT_STRIDE * STRIDE_UNIT);
+        //#unroll
         for (var i = 0u; i < VALUE_UNITS; i++) {
-          let values = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT, UNIT>, row_major>(&stage, j * UNIT * STRIDE + i * UNIT / 4u, STRIDE * STRIDE_UNIT);
-          sums[i] = subgroupMatrixMultiplyAccumulate(left, values, sums[i]);
+          let values_{i} = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT, UNIT>, row_major>(&stage, j * UNIT * STRIDE + i * UNIT / 4u, STRIDE * STRIDE_UNIT);
+          sums_{i} = subgroupMatrixMultiplyAccumulate(left, values_{i}, sums_{i});
         }
       }
     }
     run = next;
   }
   total += subgroupShuffleXor(total, 1u);
-  for (var first = 0u; first < VALUE_UNITS; first += BATCH) {
+  workgroupBarrier();
+  //#unroll
+  for (var i = 0u; i < VALUE_UNITS; i++) {
+    subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + i % PAGE_UNITS * UNIT, sums_{i}, SCORE_STRIDE);
     workgroupBarrier();
-    for (var i = first; i < min(first + BATCH, VALUE_UNITS); i++) {
-      subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + (i - first) * UNIT, sums[i], SCORE_STRIDE);
-    }
-    workgroupBarrier();
-    for (var i = side; i < PAGE / 4u; i += 2u) {
-      let column = first * UNIT / 4u + i;
-      let at = row * SCORE_STRIDE + 4u * i;
+    for (var c = side; c < UNIT / 4u; c += 2u) {
+      let at = row * SCORE_STRIDE + i % PAGE_UNITS * UNIT + 4u * c;
       // A token of no sequence gets zeros.
-      if (token < p.tokens && column < VALUES) {
-        out[(token * p.heads + head) * VALUES + column] = select(vec4f(), vec4f(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]) / total, total > 0.0);
+      if (token < p.tokens) {
+        out[(token * p.heads + head) * VALUES + i * UNIT / 4u + c] = select(vec4f(), vec4f(scores[at], scores[at + 1u], scores[at + 2u], scores[at + 3u]) / total, total > 0.0);
       }
     }
   }

@@ -20,7 +20,8 @@ export function withoutMatrixUnits(code: string, subgroup: number): string {
     })
     .replace(/subgroup_matrix_(left|right|result)<[^>]*>/g, 'Unit').replace(/subgroupMatrixMultiplyAccumulate/g, 'multiply_add')
     .replace(/subgroupMax\(/g, 'max_of_subgroup(').replace(/subgroupShuffleXor\((\w+), 1u\)/g, 'from_neighbour($1)')
-    .replace(/(@builtin\(local_invocation_index\) lane: u32\) \{)/, '$1\n  this_lane = lane;');
+    .replace('@builtin(subgroup_id) subgroup: u32, ', '')
+    .replace(/(@builtin\(local_invocation_index\) lane: u32\) \{)/, `$1\n  this_lane = lane;\n  let subgroup = lane / ${subgroup}u;`);
   const typeOf = (buffer: string): string => {
     const type = new RegExp(`var<workgroup> ${buffer}: array<(\\w+),`).exec(body)?.[1] ?? '';
     return new RegExp(`alias ${type} = (\\w+)`).exec(body)?.[1] ?? type;

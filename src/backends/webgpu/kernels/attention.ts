@@ -78,7 +78,7 @@ const pagedAttention: Kernel = {
       const { subgroup, strideInNumbers } = device.matrix;
       return {
         ...shared, source: 'paged_attention_matrix', parameters: {
-          ...shared.parameters, SUBGROUP: subgroup, STRIDE_UNIT: strideInNumbers ? 4 : 1, KEY_UNITS: width / UNIT, VALUE_UNITS: valueDim / UNIT,
+          ...shared.parameters, SUBGROUP: subgroup, STRIDE_UNIT: strideInNumbers ? 4 : 1, KEY_UNITS: width / UNIT, VALUE_UNITS: valueDim / UNIT, PAGE_LOADS: PAGE_TOKENS / MATRIX_SUBGROUPS,
         },
         groups: Math.ceil(tokens / (MATRIX_SUBGROUPS * UNIT)) * heads, group: MATRIX_SUBGROUPS * subgroup,
       };

@@ -32,6 +32,7 @@ const STRIDE: u32 = max(KEY, VALUES) + 2u;
 const WEIGHT_STRIDE: u32 = PAGE / 4u + 2u;
 const SCORE_STRIDE: u32 = PAGE + 4u;
 const PAGE_UNITS: u32 = PAGE / UNIT;
+const TEAMS: u32 = GROUP / SUBGROUP;
 
 var<workgroup> stage: array<vec2u, max(ROWS, PAGE) * STRIDE>;
 var<workgroup> scores: array<f32, ROWS * SCORE_STRIDE>;
@@ -49,9 +50,11 @@ fn put(row: u32, column: u32, columns: u32, four: vec4f, least: f32) -> f32 {
   let largest = subgroupMax(max(max(sizes.x, sizes.y), max(sizes.z, sizes.w)));
   let exponent = clamp((bitcast<u32>(largest) >> 23u) & 0xffu, 30u, 250u);
   let scale = max(least, bitcast<f32>((exponent - 10u) << 23u));
-  if (column < columns) { stage[row * STRIDE + column] = bitcast<vec2u>(vec4<f16>(four / scale)); }
+  if (column < columns) { stage[row * STRIDE + column] = bitcast<vec2u>(vec4<f16>(four * (1.0 / scale))); }
   return scale;
 }
+
+fn sees(run: Run, position: u32) -> bool { return position >= run.low && position < run.high; }
 
 //#if HALF
 fn key4(i: u32) -> vec4f { let two = k[i]; return vec4f(unpack_halves(two.x), unpack_halves(two.y)); }
@@ -62,7 +65,7 @@ fn value4(i: u32) -> vec4f { return v[i]; }
 //#endif
 
 @compute @workgroup_size(GROUP)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_id) subgroup: u32, @builtin(local_invocation_index) lane: u32) {
   let tiles = (p.tokens + ROWS - 1u) / ROWS;
   let index = group_index(group, groups);
   if (index >= tiles * p.heads) { return; }
@@ -71,7 +74,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let end_token = min(first_token + ROWS, p.tokens);
   let head = index % p.heads;
   let kv_head = head * p.kv_heads / p.heads;
-  let subgroup = lane / SUBGROUP;
   let member = lane % SUBGROUP;
   // Two lanes weigh the keys of a row: four of eight each, by turns.
   let row = lane / 2u;
@@ -117,14 +119,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         return;
       }
       let page_row = (u32(page) * p.kv_heads + kv_head) * PAGE;
+      // All that a lane reads of a page is asked for before any of it is used. Rows that none sees may hold
+      // anything, and nothing times infinity is no number: zeros.
+      //#unroll
+      for (var i = 0u; i < PAGE_LOADS; i++) {
+        var key_{i} = vec4f();
+        if (member < KEY && sees(seen, logical * PAGE + i * TEAMS + subgroup)) { key_{i} = key4((page_row + i * TEAMS + subgroup) * KEY + member); }
+      }
       workgroupBarrier();
-      for (var first = 0u; first < PAGE; first += GROUP / SUBGROUP) {
-        let r = first + subgroup;
-        let position = logical * PAGE + r;
-        var four = vec4f();
-        if (member < KEY && position >= seen.low && position < seen.high) { four = key4((page_row + r) * KEY + member); }
-        let scale = put(r, member, KEY, four, 0.0);
-        if (member == 0u) { key_scale[r] = scale; }
+      //#unroll
+      for (var i = 0u; i < PAGE_LOADS; i++) {
+        let scale_{i} = put(i * TEAMS + subgroup, member, KEY, key_{i}, 0.0);
+        if (member == 0u) { key_scale[i * TEAMS + subgroup] = scale_{i}; }
+      }
+      //#unroll
+      for (var i = 0u; i < PAGE_LOADS; i++) {
+        var value_{i} = vec4f();
+        if (member < VALUES && sees(seen, logical * PAGE + i * TEAMS + subgroup)) { value_{i} = value4((page_row + i * TEAMS + subgroup) * (p.value_width / 4u) + member); }
       }
       workgroupBarrier();
       for (var j = 0u; j < PAGE_UNITS; j++) {
@@ -138,14 +149,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
       if (lane == 0u) { atomicStore(&raised[0], 0u); }
       workgroupBarrier();
-      // Rows that none sees may hold anything, and nothing times infinity is no number: zeros.
-      for (var first = 0u; first < PAGE; first += GROUP / SUBGROUP) {
-        let r = first + subgroup;
-        let position = logical * PAGE + r;
-        var four = vec4f();
-        if (member < VALUES && position >= seen.low && position < seen.high) { four = value4((page_row + r) * (p.value_width / 4u) + member); }
-        let scale = put(r, member, VALUES, four, 1.0);
-        if (member == 0u) { value_scale[r] = scale; }
+      //#unroll
+      for (var i = 0u; i < PAGE_LOADS; i++) {
+        let by_{i} = put(i * TEAMS + subgroup, member, VALUES, value_{i}, 1.0);
+        if (member == 0u) { value_scale[i * TEAMS + subgroup] = by_{i}; }
       }
       var most = LOWEST;
       for (var i = 0u; i < PAGE / 8u; i++) {

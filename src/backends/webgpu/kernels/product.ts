@@ -70,10 +70,10 @@ function tilingFor(tilings: readonly Tiling[], m: number, n: number, busy = BUSY
   return tilings.find((t) => fits(t) && (t.tile[0] <= 64 || 2 * tilesOf(t, m, n) * lanesOf(t) >= busy)) ?? last;
 }
 
-/** Workgroup memory of product_matrix: both tiles with a gap after each row, and a unit of results for each subgroup. */
+/** Workgroup memory of product_matrix: both tiles with a gap after each row, and two units of results for each subgroup. */
 function matrixBytes({ tile, part, depth }: Tiling, { m, n }: MatrixUnit, { tallA, tallB }: Product): number {
   const bytes = (extent: number, tall = false) => 2 * (tall ? depth * (extent + 8) : extent * (depth + 8));
-  return bytes(tile[0], tallA) + bytes(tile[1], tallB) + 4 * m * n * (tile[0] / part[0]) * (tile[1] / part[1]);
+  return bytes(tile[0], tallA) + bytes(tile[1], tallB) + 8 * m * n * (tile[0] / part[0]) * (tile[1] / part[1]);
 }
 
 /** Steps of k for each workgroup: where there are few tiles, k is divided among several. */
@@ -113,7 +113,7 @@ export function product(what: Product, device: Capabilities, options: ProductOpt
   const unit = onUnits(what, device, experts) ? device.matrix : undefined;
   const tilings = unit ? matrixTilings(unit).filter((t) => matrixBytes(t, unit, what) <= device.workgroupBytes) : LANE_TILINGS;
   const rows = experts ? Math.ceil(what.m / experts.count) : what.m;
-  const tiling = options.tiling ?? tilingFor(tilings, rows, what.n, experts ? Infinity : unit ? BUSY_MATRIX_LANES : BUSY_LANES);
+  const tiling = options.tiling ?? tilingFor(tilings, rows, what.n, experts ? Infinity : unit ? 2 * BUSY_MATRIX_LANES : BUSY_LANES);
   const grouping = experts ? [groupExperts(what.m, experts, tiling)] : [];
   if (!unit) return [...grouping, ...tiled(what, tiling, experts, (shared) => laneProduct(what, tiling, shared))];
   const { dispatches, ...halves } = halved(what, options);

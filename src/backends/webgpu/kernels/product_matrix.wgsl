@@ -62,7 +62,9 @@ const CELLS: u32 = 8u;
 //#endif
 var<workgroup> a_tile: array<Cell, A_ROWS * A_STRIDE * CELLS>;
 var<workgroup> b_tile: array<Cell, B_ROWS * B_STRIDE * CELLS>;
-var<workgroup> results: array<f32, (TILE_M / SIDE_M) * ACROSS * UNIT>;
+// Two units of sums for each subgroup, used by turns.
+const TURN: u32 = (TILE_M / SIDE_M) * ACROSS * UNIT;
+var<workgroup> results: array<f32, 2u * TURN>;
 
 // The place of eight number e of a tile of A in A, before any step of k. Rows beyond the last repeat it:
 // their results are dropped.
@@ -156,12 +158,11 @@ fn store_scaled(tile: Tile, m: u32, n: u32, sums: vec4f) {
 }
 
 @compute @workgroup_size(GROUP)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_id) subgroup: u32, @builtin(local_invocation_index) lane: u32) {
   let tile = tile_of(group_index(group, groups), p.m, p.n);
   let k_begin = tile.part * p.steps;
   if (tile.m >= tile.end || k_begin >= p.k) { return; }
   let k_end = min(k_begin + p.steps, p.k);
-  let subgroup = lane / SUBGROUP;
   let my_m = subgroup / ACROSS * SIDE_M;
   let my_n = subgroup % ACROSS * SIDE_N;
   //#unroll
@@ -227,11 +228,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var i = 0u; i < UNITS_M; i++) {
     //#unroll
     for (var j = 0u; j < UNITS_N; j++) {
-      workgroupBarrier();
-      subgroupMatrixStore<row_major>(&results, subgroup * UNIT, sums_{i}_{j}, UNIT_N);
+      subgroupMatrixStore<row_major>(&results, (i * UNITS_N + j) % 2u * TURN + subgroup * UNIT, sums_{i}_{j}, UNIT_N);
       workgroupBarrier();
       for (var e = 4u * (lane % SUBGROUP); e < UNIT; e += 4u * SUBGROUP) {
-        let at = subgroup * UNIT + e;
+        let at = (i * UNITS_N + j) % 2u * TURN + subgroup * UNIT + e;
         store_scaled(tile, tile.m + my_m + i * UNIT_M + e / UNIT_N, tile.n + my_n + j * UNIT_N + e % UNIT_N, vec4f(results[at], results[at + 1u], results[at + 2u], results[at + 3u]));
       }
     }

@@ -32,7 +32,7 @@ const model = new Model(Engine.create(config, new WebGpuBackend(gpu), weight), c
 const sequences = Array.from({ length: Number(options.batch) }, () => Array.from({ length: Number(options.context) }, () => Math.floor(random() * config.vocab_size)));
 
 async function gradientsWith(roundsFloats) {
-  gpu.capabilities = { ...gpu.capabilities, roundsFloats };
+  model.engine.device.backend.roundsFloats = roundsFloats;
   return lossAndGradients(model, sequences);
 }
 const size = (values) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));

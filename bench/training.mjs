@@ -2,7 +2,7 @@
 // a built package.
 //
 //   node bench/training.mjs [--arch llama,qwen3_moe] [--optimizer adamw,muon] [--batch 64] [--context 256]
-//        [--vocab 2048] [--steps 10] [--profile] [--recompute] [--config config.json] [--dist ../dist]
+//        [--vocab 2048] [--steps 10] [--profile] [--recompute] [--precision f32] [--config config.json] [--dist ../dist]
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -11,7 +11,7 @@ import { openDevice } from './webgpu-device.mjs';
 const { values: options } = parseArgs({
   options: {
     arch: { type: 'string', default: 'llama' }, optimizer: { type: 'string', default: 'adamw' }, batch: { type: 'string', default: '64' }, context: { type: 'string', default: '256' },
-    vocab: { type: 'string', default: '2048' }, steps: { type: 'string', default: '10' }, profile: { type: 'boolean', default: false }, recompute: { type: 'boolean', default: false }, config: { type: 'string' }, dist: { type: 'string', default: '../dist' },
+    vocab: { type: 'string', default: '2048' }, steps: { type: 'string', default: '10' }, profile: { type: 'boolean', default: false }, recompute: { type: 'boolean', default: false }, config: { type: 'string' }, precision: { type: 'string', default: 'f16' }, dist: { type: 'string', default: '../dist' },
   },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
@@ -24,7 +24,6 @@ const { seededRandom } = await from('generate/index.js');
 const { adamw, muon, muonClip, Trainer } = await from('training/index.js');
 
 const { adapter, gpu, timed, timePasses } = await openDevice(from);
-if (options.round) gpu.capabilities = { ...gpu.capabilities, roundsFloats: true };
 console.log(`${adapter.info.description || adapter.info.device}`);
 
 const [batch, context, steps] = [options.batch, options.context, options.steps].map(Number);
@@ -83,7 +82,7 @@ const optimizers = { adamw, muon, muonclip: muonClip };
 const configs = options.config ? [['config', JSON.parse(readFileSync(options.config, 'utf8'))]] : options.arch.split(',').map((arch) => [arch, presetConfig(arch, 'tiny', { vocab: Number(options.vocab), context })]);
 for (const [name, config] of configs) for (const optimizer of options.optimizer.split(',')) {
   const model = modelOf(config);
-  const trainer = new Trainer(model, { optimizer: optimizers[optimizer](), ...(options.recompute ? { recompute: 'layers' } : {}) });
+  const trainer = new Trainer(model, { optimizer: optimizers[optimizer](), precision: options.precision, ...(options.recompute ? { recompute: 'layers' } : {}) });
   const [times, losses] = [[], []];
   let tokens = 0;
   const { backend } = model.engine.device;

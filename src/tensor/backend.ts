@@ -62,6 +62,11 @@ export interface Backend {
   readonly promptChunk?: number;
   /** Whether it computes neighbouring calls faster as one (see `fuse`): a layer's calls are then held back until all are known. */
   readonly fusesCalls?: boolean;
+  /**
+   * Whether products of float32 matrices that are appended or recorded from now on may round their operands
+   * to f16, each matrix under a scale of its own, with float32 sums. Absent where that makes nothing faster.
+   */
+  roundsFloats?: boolean;
   /** How many threads compute, where the backend has some. */
   readonly threads?: number;
   /**

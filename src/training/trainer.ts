@@ -28,6 +28,11 @@ export interface TrainerOptions {
   readonly balanceBySequence?: boolean;
   /** How far a routing bias moves per step; 1e-3 by default (DeepSeek V3). */
   readonly biasRate?: number;
+  /**
+   * What the operands of matrix products are rounded to where the device multiplies such faster: f16 by
+   * default, as PyTorch's tf32 of as many bits. Sums, weights, gradients and the optimiser's state are float32.
+   */
+  readonly precision?: 'f16' | 'f32';
   /** Records the largest attention score also where the optimiser does not clip. */
   readonly scores?: boolean;
   /** 'layers': less memory for about a third more work, and the very same numbers (see differentiate.ts). */
@@ -90,7 +95,7 @@ export class Trainer {
     const step = this.done + 1;
     const tokens = batches.reduce((sum, batch) => sum + predictedTokens(batch), 0);
     this.updates.begin(step, schedule);
-    const reported = batches.length === 1 ? this.once(batches[0]) : this.eagerly(batches, tokens);
+    const reported = this.rounding(() => (batches.length === 1 ? this.once(batches[0]) : this.eagerly(batches, tokens)));
     try {
       const figures = await this.figuresOf(reported, step);
       this.done = step;
@@ -117,6 +122,19 @@ export class Trainer {
     const { reported } = this.recorded;
     for (const tensor of reportedTensors(reported)) tensor.retain();
     return reported;
+  }
+
+  /** Runs `body` while the backend may round what products take. */
+  private rounding<T>(body: () => T): T {
+    const { backend } = this.model.engine.device;
+    if (backend.roundsFloats === undefined || this.options.precision === 'f32') return body();
+    const before = backend.roundsFloats;
+    backend.roundsFloats = true;
+    try {
+      return body();
+    } finally {
+      backend.roundsFloats = before;
+    }
   }
 
   private eagerly(sequences: readonly Sequences[], tokens: number): Reported {

@@ -12,6 +12,7 @@ import type { Memory } from './buffers.js';
 import { acquireGpu, Usage } from './gpu.js';
 import type { Gpu } from './gpu.js';
 import type { Entry, Judged } from './journal.js';
+import type { Capabilities } from './kernel.js';
 import { kernelOf } from './kernels/index.js';
 import { GpuPlan } from './plan.js';
 import type { Recorder } from './plan.js';
@@ -31,6 +32,7 @@ export class WebGpuBackend implements Backend {
   readonly stepsAhead = 3;
   readonly fusesCalls = true;
   readonly promptChunk: number;
+  roundsFloats = false;
   private readonly slots = new Map<BufferId, Slot>();
   private readonly buffers: Buffers;
   private readonly stream: Stream;
@@ -52,6 +54,11 @@ export class WebGpuBackend implements Backend {
   get counts() {
     const { used, idle } = this.buffers;
     return { ...this.stream.counts, buffers: this.slots.size, usedBytes: used, idleBytes: idle, plannedDispatches: [...this.plans].map((plan) => plan.dispatches) };
+  }
+
+  /** What kernels may make use of now. */
+  get capabilities(): Capabilities {
+    return { ...this.gpu.capabilities, roundsFloats: this.roundsFloats };
   }
 
   supports(op: string, inputs: readonly Spec[], attrs: Attrs): boolean {
@@ -112,7 +119,7 @@ export class WebGpuBackend implements Backend {
     const entry = this.entry(call);
     let scratch: readonly Memory[] = [];
     try {
-      const dispatches = dispatchesOf(call, entry.fault, this.gpu);
+      const dispatches = dispatchesOf(call, entry.fault, this.capabilities);
       scratch = scratchBytes(dispatches).map((bytes) => this.buffers.take(bytes));
       const parts = dispatches.map((dispatch) => {
         const part = prepare(dispatch, entry.fault !== undefined, {
@@ -154,7 +161,7 @@ export class WebGpuBackend implements Backend {
     const kept = new Set(keep);
     const temporaries = new Set(calls.flatMap((c) => c.outputs.map((o) => o.buffer)).filter((id) => !kept.has(id)));
     const recorder: Recorder = {
-      gpu: this.gpu, stream: this.stream, buffers: this.buffers,
+      gpu: this.gpu, stream: this.stream, buffers: this.buffers, capabilities: this.capabilities,
       external: (operand) => this.external(operand), bytesOf: (id) => this.slot(id).bytes, entry: (call) => this.entry(call), repack: () => this.repack(),
     };
     const plan = new GpuPlan(recorder, calls, temporaries, () => {

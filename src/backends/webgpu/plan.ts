@@ -6,7 +6,7 @@ import type { Buffers, Memory } from './buffers.js';
 import { Usage } from './gpu.js';
 import type { Gpu } from './gpu.js';
 import type { Entry } from './journal.js';
-import type { Dispatch } from './kernel.js';
+import type { Capabilities, Dispatch } from './kernel.js';
 import { constantBytes, SLOT_BYTES } from './stream.js';
 import type { Prepared, Stream } from './stream.js';
 import { dispatchesOf, prepare, scratchBytes } from './prepare.js';
@@ -23,6 +23,7 @@ export interface Recorder {
   readonly gpu: Gpu;
   readonly stream: Stream;
   readonly buffers: Buffers;
+  readonly capabilities: Capabilities;
   /** The caller's own buffer, backed by memory. */
   external(operand: Operand): Memory;
   bytesOf(buffer: BufferId): number;
@@ -82,7 +83,7 @@ export class GpuPlan implements Plan {
   private planned(call: Call): Planned {
     const entry = this.recorder.entry(call);
     try {
-      return { entry, dispatches: dispatchesOf(call, entry.fault, this.recorder.gpu) };
+      return { entry, dispatches: dispatchesOf(call, entry.fault, this.recorder.capabilities) };
     } catch (error) {
       this.fail(entry, error);
       return { entry, dispatches: [] };

@@ -5,7 +5,7 @@ import type { Call, Operand } from '../../tensor/index.js';
 import type { Memory } from './buffers.js';
 import { FAULT_BINDING } from './gpu.js';
 import type { Gpu } from './gpu.js';
-import type { Dispatch } from './kernel.js';
+import type { Capabilities, Dispatch } from './kernel.js';
 import { isScratch } from './kernel.js';
 import { kernelOf } from './kernels/index.js';
 import type { Prepared } from './stream.js';
@@ -21,7 +21,7 @@ export interface Binder {
 }
 
 /** What the call's kernel would dispatch; throws where there is none. */
-export function dispatchesOf(call: Call, fault: number | undefined, { capabilities }: Gpu): readonly Dispatch[] {
+export function dispatchesOf(call: Call, fault: number | undefined, capabilities: Capabilities): readonly Dispatch[] {
   const kernel = kernelOf(call.op);
   if (!kernel?.accepts(call.inputs.map((i) => i.spec), call.attrs, capabilities)) throw new Error(`there is no GPU kernel for ${call.inputs.map((i) => describeSpec(i.spec)).join(', ')}`);
   return [kernel.dispatch(call, fault ?? 0, capabilities)].flat();

@@ -13,8 +13,11 @@ export interface Memory {
   failure?: Error;
 }
 
-/** Idle buffers beyond this are given back to the driver, least recently freed first. */
-const MOST_IDLE_BYTES = 256 * 2 ** 20;
+/**
+ * Idle buffers beyond this are given back to the driver, least recently freed first. A GPU with large buffers
+ * computes prompts in large steps, and what one layer of an 8B model leaves to the next is 0.7 GB there.
+ */
+const MOST_IDLE_BYTES = { small: 2 ** 28, large: 2 ** 30 };
 
 export class Buffers {
   /** Bytes in use, and bytes idle. */
@@ -22,8 +25,11 @@ export class Buffers {
   idle = 0;
   private readonly free = new Map<number, Memory[]>();
   private doomed: Memory[] = [];
+  private readonly mostIdle: number;
 
-  constructor(private readonly gpu: Gpu) {}
+  constructor(private readonly gpu: Gpu) {
+    this.mostIdle = gpu.device.limits.maxStorageBufferBindingSize >= 2 ** 30 ? MOST_IDLE_BYTES.large : MOST_IDLE_BYTES.small;
+  }
 
   /** A buffer of `bytes`, rounded up to words, with undefined contents. */
   take(bytes: number): Memory {
@@ -44,7 +50,7 @@ export class Buffers {
     this.free.set(memory.bytes, [...list, memory]);
     this.idle += memory.bytes;
     for (const [size, memories] of this.free) {
-      if (this.idle <= MOST_IDLE_BYTES) break;
+      if (this.idle <= this.mostIdle) break;
       this.idle -= size * memories.length;
       this.doomed.push(...memories);
       this.free.delete(size);

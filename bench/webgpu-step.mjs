@@ -1,7 +1,8 @@
 // Where a decode step on the GPU spends its time, against what reading the weights alone would take.
-// Made-up weights of a Qwen3 shape; run it on a built package.
+// Made-up weights of a published shape; run it on a built package. With fewer layers or experts (of which a
+// step reads as many) large shapes load sooner.
 //
-//   node bench/webgpu-step.mjs [--shape 0.6b|8b|30b-a3b] [--format f16] [--layers n] [--tokens 64] [--prompt 512] [--sequences 1] [--kv f32]
+//   node bench/webgpu-step.mjs [--shape 0.6b|8b|30b-a3b|deepseek-v3|...] [--format f16] [--layers n] [--experts n] [--tokens 64] [--prompt 512] [--sequences 1,32] [--kv f32]
 //     [--contexts 512,8192,32768] [--profile] [--profile-prefill] [--dist ../dist]
 
 import { parseArgs } from 'node:util';
@@ -9,7 +10,7 @@ import { openDevice } from './webgpu-device.mjs';
 
 const { values: options } = parseArgs({
   options: {
-    shape: { type: 'string', default: '0.6b' }, format: { type: 'string', default: 'f16' }, layers: { type: 'string' }, tokens: { type: 'string', default: '64' },
+    shape: { type: 'string', default: '0.6b' }, format: { type: 'string', default: 'f16' }, layers: { type: 'string' }, experts: { type: 'string' }, tokens: { type: 'string', default: '64' },
     prompt: { type: 'string', default: '512' }, sequences: { type: 'string', default: '1' }, kv: { type: 'string', default: 'f32' }, contexts: { type: 'string' }, runs: { type: 'string', default: '3' }, profile: { type: 'boolean', default: false }, 'profile-prefill': { type: 'boolean', default: false },
     dist: { type: 'string', default: '../dist' },
   },
@@ -21,16 +22,10 @@ const { parameters } = await from('nn/index.js');
 const { benchmark } = await from('generate/benchmark.js');
 const { byteLength } = await from('tensor/index.js');
 
-const common = { model_type: 'qwen3', vocab_size: 151936, num_key_value_heads: 8, head_dim: 128, hidden_act: 'silu', max_position_embeddings: 40960, rms_norm_eps: 1e-6, rope_theta: 1e6 };
-const SHAPES = {
-  '0.6b': { ...common, hidden_size: 1024, intermediate_size: 3072, num_hidden_layers: 28, num_attention_heads: 16, tie_word_embeddings: true },
-  '8b': { ...common, hidden_size: 4096, intermediate_size: 12288, num_hidden_layers: 36, num_attention_heads: 32 },
-  '30b-a3b': {
-    ...common, model_type: 'qwen3_moe', hidden_size: 2048, intermediate_size: 6144, moe_intermediate_size: 768, num_experts: 128, num_experts_per_tok: 8, norm_topk_prob: true,
-    num_hidden_layers: 48, num_attention_heads: 32, num_key_value_heads: 4, decoder_sparse_step: 1, mlp_only_layers: [],
-  },
-};
-const config = { ...SHAPES[options.shape], ...(options.layers && { num_hidden_layers: Number(options.layers) }) };
+const { publishedConfigs } = await from('models/published_configs.js');
+const { config: published } = publishedConfigs[options.shape] ?? publishedConfigs[`qwen3-${options.shape}`] ?? (() => { throw new Error(`no published shape is called ${options.shape}`); })();
+const expertKey = ['num_experts', 'n_routed_experts'].find((key) => key in published);
+const config = { ...published, ...(options.layers && { num_hidden_layers: Number(options.layers) }), ...(options.experts && { [expertKey]: Number(options.experts) }) };
 
 const { adapter, backend, device, timed, timePasses, bandwidth } = await openDevice(from);
 const { GPUBufferUsage, GPUMapMode } = globalThis;
@@ -130,29 +125,30 @@ const embedding = config.tie_word_embeddings ? 0 : config.vocab_size * config.hi
 // A step reads every matrix once, but of an embedding table of its own one row, and of the experts the chosen.
 const stepBytes = parameters(decoder).reduce((sum, parameter) => {
   const spec = syntheticSpec(parameter, options.format);
-  const chosen = spec.shape.length === 3 && config.num_experts ? config.num_experts_per_tok / config.num_experts : 1;
+  const chosen = spec.shape.length === 3 && expertKey ? config.num_experts_per_tok / config[expertKey] : 1;
   return sum + byteLength(spec) * chosen;
 }, 0) - (embedding ? byteLength({ shape: [config.vocab_size, config.hidden_size], dtype: options.format }) : 0);
 
 const read = timed ? await bandwidth() : NaN;
 const engine = await syntheticEngine(config, backend, options.format, { kv: options.kv });
-const sequences = Number(options.sequences);
-const run = (tokens = Number(options.tokens)) => benchmark(engine.runner, { prompt: Number(options.prompt), generate: tokens, sequences });
-await run(4);
+const run = (sequences, tokens = Number(options.tokens)) => benchmark(engine.runner, { prompt: Number(options.prompt), generate: tokens, sequences });
 const times = {};
-const results = [];
-for (let i = 0; i < Number(options.runs); i++) results.push(await run());
-const decode = Math.max(...results.map((r) => r.decode));
 const limit = read / stepBytes;
-console.log(`Qwen3-${options.shape} ${options.format}, ${sequences} sequence(s): decode ${results.map((r) => r.decode.toFixed(1)).join(', ')} tok/s, prefill of ${options.prompt}: ${results.map((r) => r.prefill.toFixed(0)).join(', ')} tok/s; `
-  + `a step reads ${(stepBytes / 1e9).toFixed(2)} GB, ${(read / 1e9).toFixed(0)} GB/s measured, limit ${limit.toFixed(0)} steps/s, reached ${((100 * decode) / sequences / limit).toFixed(0)} %`);
+for (const sequences of options.sequences.split(',').map(Number)) {
+  await run(sequences, 4);
+  const results = [];
+  for (let i = 0; i < Number(options.runs); i++) results.push(await run(sequences));
+  const decode = Math.max(...results.map((r) => r.decode));
+  console.log(`${options.shape}${options.layers ? ` of ${options.layers} layers` : ''} ${options.format}, ${sequences} sequence(s): decode ${results.map((r) => r.decode.toFixed(1)).join(', ')} tok/s, prefill of ${options.prompt}: ${results.map((r) => r.prefill.toFixed(0)).join(', ')} tok/s; `
+    + `a step of one reads ${(stepBytes / 1e9).toFixed(2)} GB, ${(read / 1e9).toFixed(0)} GB/s measured, limit ${limit.toFixed(0)} steps/s, reached ${((100 * decode) / sequences / limit).toFixed(0)} %`);
+}
 if (options['profile-prefill'] && timed) await profilePrefill();
 if (options.profile) {
   for (const method of ['write', 'read']) watch(backend, method, times);
   watch(backend.stream, 'submit', times);
   for (const { plan } of engine.runner.samplingPlans.values()) watch(plan, 'replay', times);
   const before = engine.runner.counts.replays;
-  await run();
+  await run(1);
   const steps = engine.runner.counts.replays - before;
   console.log(`  the calling thread, prefill included, per step of ${steps}: ${Object.entries(times).map(([name, ms]) => `${name} ${(ms / steps).toFixed(3)} ms`).join(', ')}`);
   if (timed) for (const { plan } of engine.runner.samplingPlans.values()) await profile(plan);

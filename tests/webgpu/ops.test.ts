@@ -291,6 +291,8 @@ describe.skipIf(!gpuKind)(titled('ops'), () => {
     }
   });
 
+  it.each([cache.find((c) => c.note === 'decoding, grouped heads')!])('attends without subgroups', ({ op, inputs, attrs }) => withCapabilities({ subgroupLanes: 1 }, () => compare(backend, op, inputs, attrs)));
+
   it('has a case for every kernel', () => {
     expect([...new Set(cases.map((c) => c.op))].sort()).toEqual([...kernelNames].sort());
   });

@@ -70,7 +70,7 @@ const pagedAttention: Kernel = {
     const constants = [tokens, heads, k.spec.shape[1], v.spec.shape[3], table.spec.shape[1], window, chunk, fault, float(scale)];
     // One token of each sequence: no two of them read the same keys.
     const decodes = tokens === table.spec.shape[0];
-    if (decodes && width % 8 === 0 && valueDim % 4 === 0 && v.spec.shape[3] % 4 === 0 && valueDim <= 4 * SPLIT_LANES) return splitAttention(call, parameters, constants);
+    if (decodes && width % 8 === 0 && valueDim % 4 === 0 && v.spec.shape[3] % 4 === 0 && valueDim <= 4 * SPLIT_LANES) return splitAttention(call, parameters, constants, device);
     const wide = [width, valueDim, v.spec.shape[3]].every((n) => n % 4 === 0) && valueDim <= 4 * WIDE_LANES;
     const shared = { parameters, writes: call.outputs, reads: call.inputs, constants };
     const many = wide && tokens >= TOKENS_PER_SEQUENCE * table.spec.shape[0];
@@ -93,28 +93,37 @@ const pagedAttention: Kernel = {
 };
 
 const SPLIT_LANES = 128;
-/** Lanes that share a key. */
+const MERGE_LANES = 256;
+/** Lanes that share a key, and keys that they share at a time where they can add up without workgroup memory. */
 const TEAM = 4;
+const KEYS = 4;
 /** So many workgroups keep a large GPU at work. */
-const BUSY_GROUPS = 256;
-const MOST_SPLITS = 64;
-/** Query heads that a workgroup serves: their queries and sums must fit its memory and registers. */
+const BUSY_GROUPS = 512;
+const MOST_SPLITS = 128;
+/** Query heads that a workgroup serves: their queries and scores must fit its memory, their sums its registers. */
 const MOST_SHARE = 8;
-const MOST_QUERY_BYTES = 10240;
+const MOST_SHARE_BYTES = 12800;
 
-function splitAttention({ inputs, outputs }: Call, parameters: Readonly<{ HEAD: number; VALUE: number; HALF: boolean }>, constants: readonly number[]): readonly Dispatch[] {
+function splitAttention({ inputs, outputs }: Call, parameters: Readonly<{ HEAD: number; VALUE: number; HALF: boolean }>, constants: readonly number[], { subgroupLanes }: Capabilities): readonly Dispatch[] {
   const [q, k] = inputs;
   const slots = inputs[4];
   const [tokens, heads, width] = q.spec.shape;
   const grouped = heads / k.spec.shape[1];
-  let SHARE = Math.min(MOST_SHARE, grouped, Math.max(1, Math.floor(MOST_QUERY_BYTES / (4 * width))));
+  let SHARE = Math.min(MOST_SHARE, grouped, Math.max(1, Math.floor(MOST_SHARE_BYTES / (4 * (width + SPLIT_LANES)))));
   while (grouped % SHARE !== 0) SHARE--;
   const sets = (tokens * heads) / SHARE;
   const SPLITS = Math.min(MOST_SPLITS, 2 ** Math.ceil(Math.log2(Math.max(1, BUSY_GROUPS / sets))));
   const items = tokens * heads;
   const parts = SPLITS === 1 ? outputs[0] : scratch(0, { shape: [items, SPLITS, parameters.VALUE + 4], dtype: 'f32' });
-  const split: Dispatch = { source: 'paged_attention_split', parameters: { ...parameters, SHARE, SPLITS, TEAM }, writes: [parts], reads: inputs, constants, groups: sets * SPLITS, group: SPLIT_LANES };
-  const merge: Dispatch = { source: 'paged_attention_merge', parameters: { VALUE: parameters.VALUE, SPLITS }, writes: outputs, reads: [parts, slots], constants: [items, heads], groups: items, group: SPLIT_LANES };
+  const SUBGROUPS = subgroupLanes >= TEAM;
+  const split: Dispatch = {
+    source: 'paged_attention_split', parameters: { ...parameters, SHARE, SPLITS, TEAM, KEYS: SUBGROUPS ? KEYS : 1, SUBGROUPS }, writes: [parts], reads: inputs, constants,
+    groups: sets * SPLITS, group: SPLIT_LANES,
+  };
+  const merge: Dispatch = {
+    source: 'paged_attention_merge', parameters: { VALUE: parameters.VALUE, SPLITS, SUBGROUP: subgroupLanes, SUBGROUPS: subgroupLanes > 1 }, writes: outputs, reads: [parts, slots],
+    constants: [items, heads], groups: items, group: MERGE_LANES,
+  };
   return SPLITS === 1 ? [split] : [split, merge];
 }
 

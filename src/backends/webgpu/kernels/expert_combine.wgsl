@@ -10,8 +10,11 @@ struct Params { weight: Weight, tokens: u32, rows: u32, count: u32 }
 @group(0) @binding(6) var<storage, read> other: array<f32>;
 //#endif
 //#include grid
-//#include rows_of_x
-//#include prepare_{PRODUCTS}
+
+// Row `row` of the matrix of a choice; beyond the last, the last again.
+fn chosen_row(choice: u32, row: u32) -> u32 { return u32(indices[first_x_row + choice]) * p.rows + min(row, p.rows - 1u); }
+
+//#include x_{X}
 //#include products_{PRODUCTS}
 //#include team_sums
 
@@ -22,16 +25,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let token = index / row_groups;
   if (token >= p.count) { return; }
   first_x_row = token * X_ROWS;
-  prepare(X_ROWS, lane);
   let first_row = ((index % row_groups) * TEAMS + lane / LANES) * EACH;
-  var mine = array<f32, EACH>();
-  for (var choice = 0u; choice < X_ROWS; choice++) {
-    let base = u32(indices[first_x_row + choice]) * p.rows;
-    let weight = weights[first_x_row + choice];
-    let sums = multiply(base + first_row, base + p.rows, choice, lane);
-    for (var r = 0u; r < EACH; r++) { mine[r] += weight * sums[r]; }
-  }
-  let sums = team_sums(mine, lane);
+  let sums = team_sums(combine_choices(first_row, lane), lane);
   if (lane % LANES != 0u) { return; }
   for (var r = 0u; r < min(EACH, p.rows - min(first_row, p.rows)); r++) {
     let at = token * p.rows + first_row + r;

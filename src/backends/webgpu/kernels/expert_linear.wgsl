@@ -8,8 +8,7 @@ struct Params { weight: Weight_0, tokens: u32, rows: u32, eps: f32, offset: f32,
 @group(0) @binding(INDICES_AT) var<storage, read> indices: array<i32>;
 //#include activations
 //#include grid
-//#include rows_of_x
-//#include prepare_{PRODUCTS}
+//#include x_{X}
 //#copies products_{PRODUCTS}
 //#include team_sums
 

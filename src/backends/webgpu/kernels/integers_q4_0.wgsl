@@ -1,4 +1,4 @@
-// Pieces of 32 nibbles, a block. Eight blocks lie side by side (see packed_blocks): their nibbles as
+// Pieces of 32 nibbles, a block. Eight blocks lie side by side (see pack_blocks): their nibbles as
 // signed numbers, then their eight f16 scales. A nibble in the upper half of a byte is 16 times itself,
 // so that a mask makes signed bytes of four.
 @group(0) @binding(3) var<storage, read> w: array<vec4u>;
@@ -13,7 +13,7 @@ fn piece(row: u32, i: u32) -> Piece {
   return Piece(w[first + i % 8u], select(scales.x, scales.y, (i & 1u) == 1u));
 }
 
-fn x_piece(row: u32, i: u32) -> Bytes { return Bytes(x_bytes[half_of(row, i, 0u)], x_bytes[half_of(row, i, 1u)], x_scales[row * X_BLOCKS + i] * 0.0625); }
+fn x_piece(row: u32, i: u32) -> Bytes { return Bytes(x_half(row, i, 0u), x_half(row, i, 1u), x_scale(row, i) * 0.0625); }
 
 fn product(mine: Piece, other: Bytes) -> f32 {
   let low = (mine.nibbles << vec4u(4u)) & vec4u(0xf0f0f0f0u);

@@ -1,4 +1,4 @@
-// Pieces of 16 signed bytes, half a block of 32. Eight blocks lie side by side (see packed_blocks): their
+// Pieces of 16 signed bytes, half a block of 32. Eight blocks lie side by side (see pack_blocks): their
 // bytes, then their eight f16 scales.
 @group(0) @binding(3) var<storage, read> w: array<vec4u>;
 const PIECE_COLUMNS: u32 = 16u;
@@ -11,7 +11,7 @@ fn piece(row: u32, i: u32) -> Piece {
   return Piece(w[first + i % 16u], select(scales.x, scales.y, (i & 2u) == 2u));
 }
 
-fn x_piece(row: u32, i: u32) -> Piece { return Piece(x_bytes[half_of(row, i / 2u, i & 1u)], x_scales[row * X_BLOCKS + i / 2u]); }
+fn x_piece(row: u32, i: u32) -> Piece { return Piece(x_half(row, i / 2u, i & 1u), x_scale(row, i / 2u)); }
 
 fn product(mine: Piece, other: Piece) -> f32 {
   let sum = dot4I8Packed(mine.bytes.x, other.bytes.x) + dot4I8Packed(mine.bytes.y, other.bytes.y)

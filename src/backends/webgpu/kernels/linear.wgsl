@@ -11,8 +11,7 @@ struct Params { weight: Weight, tokens: u32, rows: u32, eps: f32, offset: f32 }
 //#endif
 //#include activations
 //#include grid
-//#include rows_of_x
-//#include prepare_{PRODUCTS}
+//#include x_{X}
 //#include products_{PRODUCTS}
 //#include team_sums
 

@@ -6,8 +6,7 @@ struct Params { weight: Weight_0, tokens: u32, eps: f32, offset: f32, unused: u3
 @group(0) @binding(OTHERS_AT) var<storage, read_write> y_1: array<f32>;
 @group(0) @binding(OTHERS_AT + 1u) var<storage, read_write> y_2: array<f32>;
 //#include grid
-//#include rows_of_x
-//#include prepare_{PRODUCTS}
+//#include x_{X}
 //#copies products_{PRODUCTS}
 //#include team_sums
 

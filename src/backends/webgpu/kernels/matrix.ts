@@ -42,7 +42,7 @@ function linearProduct({ x, w, bias, y }: Linear, device: Capabilities, repeated
 
 function linearPart({ x, w, bias, y }: Linear, device: Capabilities, repeated: boolean): Dispatch[] {
   const [n, k] = w.spec.shape;
-  if (isFew(x.spec, w.spec)) return [fewTokens({ x, w, bias, y }, device)];
+  if (isFew(x.spec, w.spec)) return fewTokens({ x, w, bias, y }, device);
   return product({ m: count(x) / k, n, k, a: x, b: w, bias, out: y }, device, { repeated });
 }
 

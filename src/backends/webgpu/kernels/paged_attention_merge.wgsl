@@ -6,11 +6,12 @@ struct Params { items: u32, heads: u32 }
 @group(0) @binding(2) var<storage, read> parts: array<vec4f>;
 @group(0) @binding(3) var<storage, read> slots: array<i32>;
 //#include grid
+//#include group_reduce
 
 const LOWEST: f32 = -3.4028234e38;
 const COLUMNS: u32 = VALUE / 4u;
 const ROWS: u32 = GROUP / COLUMNS;
-var<workgroup> ends: array<vec2f, SPLITS>;
+var<workgroup> factors: array<f32, SPLITS>;
 var<workgroup> sums: array<vec4f, GROUP>;
 
 @compute @workgroup_size(GROUP)
@@ -22,16 +23,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     return;
   }
   let base = item * SPLITS * (COLUMNS + 1u);
-  if (lane < SPLITS) { ends[lane] = parts[base + lane * (COLUMNS + 1u) + COLUMNS].xy; }
-  workgroupBarrier();
-  var largest = LOWEST;
-  for (var i = 0u; i < SPLITS; i++) { largest = max(largest, ends[i].x); }
-  var total = 0.0;
-  for (var i = 0u; i < SPLITS; i++) { total += ends[i].y * exp(ends[i].x - largest); }
+  // The largest score and the total weight of each split; of those without positions, no weight.
+  var end = vec2f(LOWEST, 0.0);
+  if (lane < SPLITS) { end = parts[base + lane * (COLUMNS + 1u) + COLUMNS].xy; }
+  let factor = exp(end.x - group_max(end.x, lane));
+  if (lane < SPLITS) { factors[lane] = select(0.0, factor, end.y > 0.0); }
+  let total = group_sum(end.y * factor, lane);
   let column = lane % COLUMNS;
   var sum = vec4f();
   if (lane < ROWS * COLUMNS) {
-    for (var i = lane / COLUMNS; i < SPLITS; i += ROWS) { sum += parts[base + i * (COLUMNS + 1u) + column] * exp(ends[i].x - largest); }
+    for (var i = lane / COLUMNS; i < SPLITS; i += ROWS) {
+      if (factors[i] > 0.0) { sum += parts[base + i * (COLUMNS + 1u) + column] * factors[i]; }
+    }
   }
   sums[lane] = sum;
   workgroupBarrier();

@@ -2,7 +2,7 @@
 // divided over SPLITS workgroups (flash-decoding, Dao et al. 2023), so that one token keeps a whole GPU
 // reading. A workgroup takes one part of the positions for SHARE query heads of one key head, which so
 // read its keys and values once, and walks it TILE positions at a time with a running maximum (online
-// softmax, Milakov and Gimelshein 2018): TEAM lanes share a key, then COLUMNS lanes share a value.
+// softmax, Milakov and Gimelshein 2018): TEAM lanes share KEYS keys, then COLUMNS lanes share a value.
 // What it leaves of each head is a row of sums and, behind it, the largest score and the total weight,
 // for paged_attention_merge; with one split alone, the result. With HALF the pages hold f16.
 struct Params {
@@ -29,19 +29,45 @@ struct Params {
 //#include half
 
 const LOWEST: f32 = -3.4028234e38;
-const TILE: u32 = GROUP / TEAM;
+const TEAMS: u32 = GROUP / TEAM;
+const TILE: u32 = TEAMS * KEYS;
 const EIGHTS: u32 = HEAD / 8u;
 const COLUMNS: u32 = VALUE / 4u;
 const ROWS: u32 = GROUP / COLUMNS;
+// Lanes that look for a head's largest score.
+const SCANS: u32 = 8u;
+// Positions below which a part is not worth a workgroup.
+const LEAST_SHARE: u32 = 16u;
 var<workgroup> query: array<vec4f, SHARE * HEAD / 4u>;
-var<workgroup> products: array<f32, SHARE * TILE * TEAM>;
 var<workgroup> weights: array<f32, SHARE * TILE>;
+var<workgroup> tops: array<f32, SHARE * SCANS>;
 var<workgroup> largest: array<f32, SHARE>;
 var<workgroup> keep: array<f32, SHARE>;
 var<workgroup> sums: array<vec4f, GROUP>;
 var<workgroup> totals: array<f32, GROUP>;
 // Row of the store in which this head of each position of the tile lies.
 var<workgroup> stored: array<u32, TILE>;
+//#if SUBGROUPS
+enable subgroups;
+
+// The sum over a team, for all of it; all lanes must call.
+fn team_sum(value: f32, lane: u32) -> f32 {
+  var sum = value;
+  for (var apart = TEAM / 2u; apart > 0u; apart /= 2u) { sum += subgroupShuffleXor(sum, apart); }
+  return sum;
+}
+//#else
+var<workgroup> products: array<f32, GROUP>;
+
+fn team_sum(value: f32, lane: u32) -> f32 {
+  workgroupBarrier();
+  products[lane] = value;
+  workgroupBarrier();
+  var sum = 0.0;
+  for (var i = 0u; i < TEAM; i++) { sum += products[lane / TEAM * TEAM + i]; }
+  return sum;
+}
+//#endif
 
 //#if HALF
 fn key8(i: u32) -> array<vec4f, 2> {
@@ -71,9 +97,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let kv_head = first_head % p.heads * p.kv_heads / p.heads;
   let end = u32(positions[token]) + 1u;
   let first = first_visible(end - 1u);
-  let share = (end - first + SPLITS - 1u) / SPLITS;
+  let share = max((end - first + SPLITS - 1u) / SPLITS, LEAST_SHARE);
   let begin = min(first + split * share, end);
   let until = min(begin + share, end);
+  if (begin == until) {
+    if (lane < SHARE) { out[((first_head + lane) * SPLITS + split) * (COLUMNS + 1u) + COLUMNS] = vec4f(LOWEST, 0.0, 0.0, 0.0); }
+    return;
+  }
 
   for (var i = lane; i < SHARE * HEAD / 4u; i += GROUP) { query[i] = q[first_head * HEAD / 4u + i] * p.scale; }
   if (lane < SHARE) { largest[lane] = LOWEST; }
@@ -87,35 +117,47 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var tile = begin; tile < until; tile += TILE) {
     let count = min(until - tile, TILE);
     workgroupBarrier();
-    if (mine < count) {
-      let position = tile + mine;
+    var at = array<u32, KEYS>();
+    for (var n = 0u; n < KEYS; n++) {
+      let i = mine + n * TEAMS;
+      let position = min(tile + i, until - 1u);
       var page = page_of(slot, position / PAGE);
       if (page < 0) { raise(p.fault, i32(position)); page = 0; }
-      let at = (u32(page) * p.kv_heads + kv_head) * PAGE + position % PAGE;
-      if (member == 0u) { stored[mine] = at; }
-      var dots = array<f32, SHARE>();
-      for (var i = member; i < EIGHTS; i += TEAM) {
-        let key = key8(at * EIGHTS + i);
-        for (var h = 0u; h < SHARE; h++) {
-          dots[h] += dot(query[(h * EIGHTS + i) * 2u], key[0]) + dot(query[(h * EIGHTS + i) * 2u + 1u], key[1]);
+      at[n] = (u32(page) * p.kv_heads + kv_head) * PAGE + position % PAGE;
+      if (member == 0u) { stored[i] = at[n]; }
+    }
+    var dots = array<f32, SHARE * KEYS>();
+    for (var i = member; i < EIGHTS; i += TEAM) {
+      var keys = array<array<vec4f, 2>, KEYS>();
+      for (var n = 0u; n < KEYS; n++) {
+        if (n * TEAMS < count) { keys[n] = key8(at[n] * EIGHTS + i); }
+      }
+      for (var h = 0u; h < SHARE; h++) {
+        let a = query[(h * EIGHTS + i) * 2u];
+        let b = query[(h * EIGHTS + i) * 2u + 1u];
+        for (var n = 0u; n < KEYS; n++) {
+          if (n * TEAMS < count) { dots[h * KEYS + n] += dot(a, keys[n][0]) + dot(b, keys[n][1]); }
         }
       }
-      for (var h = 0u; h < SHARE; h++) { products[(h * TILE + mine) * TEAM + member] = dots[h]; }
+    }
+    // Positions beyond the part's end weigh nothing.
+    for (var h = 0u; h < SHARE; h++) {
+      for (var n = 0u; n < KEYS; n++) {
+        let score = team_sum(dots[h * KEYS + n], lane);
+        let i = mine + n * TEAMS;
+        if (member == (h * KEYS + n) % TEAM) { weights[h * TILE + i] = select(LOWEST, score, i < count); }
+      }
     }
     workgroupBarrier();
-    // Positions beyond the part's end weigh nothing; their rows may hold anything, so they stay unread.
-    for (var i = lane; i < SHARE * TILE; i += GROUP) {
-      var score = LOWEST;
-      if (i % TILE < count) {
-        score = 0.0;
-        for (var j = 0u; j < TEAM; j++) { score += products[i * TEAM + j]; }
-      }
-      weights[i] = score;
+    if (lane < SHARE * SCANS) {
+      var top = LOWEST;
+      for (var i = lane % SCANS; i < TILE; i += SCANS) { top = max(top, weights[lane / SCANS * TILE + i]); }
+      tops[lane] = top;
     }
     workgroupBarrier();
     if (lane < SHARE) {
       var now = largest[lane];
-      for (var i = 0u; i < TILE; i++) { now = max(now, weights[lane * TILE + i]); }
+      for (var i = 0u; i < SCANS; i++) { now = max(now, tops[lane * SCANS + i]); }
       keep[lane] = exp(largest[lane] - now);
       largest[lane] = now;
     }

@@ -46,3 +46,23 @@ fn multiply(first_row: u32, end: u32, x_row: u32, lane: u32) -> array<f32, EACH 
   }
   return sums;
 }
+//#if COMBINE
+
+// The weighted sums over all choices of a token (see expert_combine): lanes share the pieces of all of them.
+fn combine_choices(first_row: u32, lane: u32) -> array<f32, EACH> {
+  var sums = array<f32, EACH>();
+  let pieces_of_row = (p.weight.columns + 7u) / 8u;
+  for (var i = lane % LANES; i < X_ROWS * pieces_of_row; i += LANES) {
+    let choice = i / pieces_of_row;
+    let column = 8u * (i % pieces_of_row);
+    let a = stored4(first_x_row + choice, column);
+    let b = stored4(first_x_row + choice, column + 4u);
+    for (var r = 0u; r < EACH; r++) {
+      let numbers = eight(chosen_row(choice, first_row + r), column);
+      let product = numbers.scale * (dot(numbers.a, a) + dot(numbers.b, b)) + numbers.offset * (dot(a, vec4f(1.0)) + dot(b, vec4f(1.0)));
+      sums[r] += weights[first_x_row + choice] * product;
+    }
+  }
+  return sums;
+}
+//#endif

@@ -16,7 +16,7 @@ struct Params { tokens: u32, heads: u32, kv_heads: u32, frequencies: u32, eps: f
 @group(0) @binding(11) var<storage, read> slots: array<i32>;
 @group(0) @binding(12) var<storage, read> page_table: array<i32>;
 //#include grid
-//#include group_sum
+//#include group_reduce
 //#include pages
 //#include sincos
 //#include half

@@ -57,7 +57,7 @@ const addRmsNorm: Kernel = {
   },
 };
 
-/** A row's flags lie in workgroup memory, of which 16 KiB are certain. */
+/** A row lies in workgroup memory, of which 16 KiB are certain. */
 const MOST_CHOICES = 2048;
 
 /** With `softmax`, of what that makes of each row. */
@@ -68,7 +68,7 @@ const topK = (softmax: boolean): Kernel => ({
     const { k, groups = 1, groupsPicked = groups, groupScore = 'sum2', normalize = false, epsilon = 0 } = call.attrs as unknown as TopKAttrs & { normalize?: boolean; epsilon?: number };
     return {
       source: 'top_k', parameters: { COLUMNS: columns, GROUPS: groups, SUM2: groupScore === 'sum2', SOFTMAX: softmax, NORMALIZE: normalize },
-      writes: call.outputs, reads: call.inputs, constants: [rows, k, groupsPicked, float(epsilon)], groups: rows, group: LANES,
+      writes: call.outputs, reads: call.inputs, constants: [rows, k, groupsPicked, float(epsilon)], groups: rows, group: columns > 2 * LANES ? 256 : 2 * LANES,
     };
   },
 });

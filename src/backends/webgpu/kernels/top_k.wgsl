@@ -1,28 +1,25 @@
-// top_k: the k largest of each row of COLUMNS, largest first, lowest index first among equals.
-// Where only the best of GROUPS equal parts compete, a part's score is the sum of its two largest
-// numbers (SUM2) or its largest. With SOFTMAX, the values of what softmax makes of the row, which keeps
-// its order; with NORMALIZE, over their sum and epsilon. A workgroup per row.
+// top_k: the k largest of each row of COLUMNS, largest first, lowest index first among equals: each number
+// whose rank is below k goes to the place of its rank. Where only the best of GROUPS equal parts compete, a
+// part's score is the sum of its two largest numbers (SUM2) or its largest. With SOFTMAX, the values of what
+// softmax makes of the row, which keeps its order; with NORMALIZE, over their sum and epsilon. A workgroup per row.
 struct Params { rows: u32, k: u32, picked: u32, epsilon: f32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> values: array<f32>;
 @group(0) @binding(2) var<storage, read_write> indices: array<i32>;
 @group(0) @binding(3) var<storage, read> x: array<f32>;
 //#include grid
-//#include argmax
-//#if SOFTMAX
 //#include reduce
-//#endif
 
+const LOWEST: f32 = -3.4028234e38;
 const PART: u32 = COLUMNS / GROUPS;
-var<workgroup> taken: array<u32, COLUMNS>;
-var<workgroup> closed: array<u32, GROUPS>;
+var<workgroup> numbers: array<f32, COLUMNS>;
 var<workgroup> score: array<f32, GROUPS>;
 
-fn part_score(base: u32) -> f32 {
-  var best = x[base];
+fn part_score(first: u32) -> f32 {
+  var best = numbers[first];
   var second = LOWEST;
   for (var i = 1u; i < PART; i++) {
-    let value = x[base + i];
+    let value = numbers[first + i];
     second = max(second, min(best, value));
     best = max(best, value);
   }
@@ -30,61 +27,69 @@ fn part_score(base: u32) -> f32 {
   return best;
 }
 
-// Leaves only the `picked` parts of the highest scores open.
-fn close_parts(base: u32, lane: u32) {
-  for (var g = lane; g < GROUPS; g += GROUP) {
-    closed[g] = 1u;
-    score[g] = part_score(base + g * PART);
+// How many come before number i.
+fn rank_of(i: u32) -> u32 {
+  let mine = numbers[i];
+  var rank = 0u;
+  for (var j = 0u; j < COLUMNS; j++) {
+    let other = numbers[j];
+    if (other > mine || (other == mine && j < i)) { rank++; }
   }
-  for (var n = 0u; n < p.picked; n++) {
-    workgroupBarrier();
-    var best = Candidate(LOWEST, COLUMNS);
-    for (var g = lane; g < GROUPS; g += GROUP) {
-      if (closed[g] == 1u) { best = better(best, Candidate(score[g], g)); }
+  return rank;
+}
+
+// Leaves only the `picked` parts of the highest scores: numbers of others are lower than any.
+fn close_parts(lane: u32) {
+  for (var g = lane; g < GROUPS; g += GROUP) { score[g] = part_score(g * PART); }
+  workgroupBarrier();
+  for (var i = lane; i < COLUMNS; i += GROUP) {
+    let part = i / PART;
+    var rank = 0u;
+    for (var g = 0u; g < GROUPS; g++) {
+      if (score[g] > score[part] || (score[g] == score[part] && g < part)) { rank++; }
     }
-    let winner = reduce_best(best, lane);
-    if (lane == 0u) { closed[winner.index] = 0u; }
+    if (rank >= p.picked) { numbers[i] = LOWEST; }
   }
+  workgroupBarrier();
 }
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group_index(group, groups);
   if (row >= p.rows) { return; }
-  let base = row * COLUMNS;
-  for (var i = lane; i < COLUMNS; i += GROUP) { taken[i] = 0u; }
-  if (p.picked < GROUPS) { close_parts(base, lane); } else { for (var g = lane; g < GROUPS; g += GROUP) { closed[g] = 0u; } }
-  for (var n = 0u; n < p.k; n++) {
-    workgroupBarrier();
-    var best = Candidate(LOWEST, COLUMNS);
-    for (var i = lane; i < COLUMNS; i += GROUP) {
-      let value = select(x[base + i], LOWEST, closed[i / PART] == 1u);
-      if (taken[i] == 0u) { best = better(best, Candidate(value, i)); }
-    }
-    let winner = reduce_best(best, lane);
-    if (lane == 0u) {
-      taken[winner.index] = 1u;
-      values[row * p.k + n] = x[base + winner.index];
-      indices[row * p.k + n] = i32(winner.index);
-    }
+  // NaN would have no rank.
+  for (var i = lane; i < COLUMNS; i += GROUP) {
+    let number = x[row * COLUMNS + i];
+    numbers[i] = select(LOWEST, number, number >= LOWEST);
   }
+  workgroupBarrier();
+  if (p.picked < GROUPS) { close_parts(lane); }
 //#if SOFTMAX
   var largest = LOWEST;
-  for (var i = lane; i < COLUMNS; i += GROUP) { largest = max(largest, x[base + i]); }
+  for (var i = lane; i < COLUMNS; i += GROUP) { largest = max(largest, numbers[i]); }
   largest = reduce_max(largest, lane);
   var weight = 0.0;
-  for (var i = lane; i < COLUMNS; i += GROUP) { weight += exp(x[base + i] - largest); }
+  for (var i = lane; i < COLUMNS; i += GROUP) { weight += exp(numbers[i] - largest); }
   weight = reduce_sum(weight, lane);
-  // One lane wrote the values, and rewrites them.
-  if (lane != 0u) { return; }
-  var sum = p.epsilon;
-  for (var n = 0u; n < p.k; n++) {
-    let score = exp(values[row * p.k + n] - largest) / weight;
-    values[row * p.k + n] = score;
-    sum += score;
+//#endif
+  var picked = 0.0;
+  for (var i = lane; i < COLUMNS; i += GROUP) {
+    let rank = rank_of(i);
+    if (rank < p.k) {
+      var value = x[row * COLUMNS + i];
+//#if SOFTMAX
+      value = exp(value - largest) / weight;
+//#endif
+      picked += value;
+      values[row * p.k + rank] = value;
+      indices[row * p.k + rank] = i32(i);
+    }
   }
-  if (NORMALIZE) {
-    for (var n = 0u; n < p.k; n++) { values[row * p.k + n] /= sum; }
+//#if NORMALIZE
+  let sum = reduce_sum(picked, lane) + p.epsilon;
+  for (var i = lane; i < COLUMNS; i += GROUP) {
+    let rank = rank_of(i);
+    if (rank < p.k) { values[row * p.k + rank] /= sum; }
   }
 //#endif
 }

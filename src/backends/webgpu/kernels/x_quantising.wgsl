@@ -1,19 +1,22 @@
-// Before a product in integers: a workgroup quantises its rows of x to signed bytes, 32 neighbours with
-// one scale, in its own memory. With NORM also what the RMS norm scales each row by, which the bytes do
-// not depend on.
+// The rows of x that products in integers read, which each workgroup quantises to its own memory: signed
+// bytes, 32 neighbours with one scale. With NORM also what the RMS norm scales each row by, which the bytes
+// do not depend on. For few workgroups this costs less than waiting for quantise_rows.
+//#include x_rows
 //#if NORM
-//#include group_sum
+//#include group_reduce
 var<workgroup> inverses: array<f32, X_ROWS>;
 //#endif
 const X_BLOCKS: u32 = COLUMNS / 32u;
 var<workgroup> x_bytes: array<vec4u, X_ROWS * X_BLOCKS * 2u>;
 var<workgroup> x_scales: array<f32, X_ROWS * X_BLOCKS>;
 
-// Where half a block lies. HALVES_APART: lanes that read both halves of neighbouring blocks so read
-// neighbouring vectors.
+// Where half a block lies (see quantised_row).
 fn half_of(row: u32, block: u32, half: u32) -> u32 {
   return select(2u * (row * X_BLOCKS + block) + half, (2u * row + half) * X_BLOCKS + block, HALVES_APART);
 }
+
+fn x_half(row: u32, block: u32, half: u32) -> vec4u { return x_bytes[half_of(row, block, half)]; }
+fn x_scale(row: u32, block: u32) -> f32 { return x_scales[row * X_BLOCKS + block]; }
 
 fn bytes_of(four: vec4f) -> u32 { return pack4xI8(vec4i(round(four))); }
 

@@ -1,6 +1,7 @@
-// Before a product in float32: with NORM, what the RMS norm scales each of a workgroup's rows of x by.
+// The rows of x that products in float32 read; with NORM, what the RMS norm scales each of a workgroup's by.
+//#include x_rows
 //#if NORM
-//#include group_sum
+//#include group_reduce
 var<workgroup> inverses: array<f32, X_ROWS>;
 
 fn prepare(rows: u32, lane: u32) {

@@ -4,7 +4,7 @@
 
 import { command } from './claim.mjs';
 
-export const NAMES = ['muon-against-adamw', 'latent-attention', 'sliding-window', 'without-positions', 'experts', 'stable-rates', 'qk-clip', 'shared-expert'];
+const NAMES = ['muon-against-adamw', 'latent-attention', 'without-positions', 'experts', 'sliding-window', 'qk-clip', 'shared-expert', 'stable-rates'];
 const only = { value: '<names>', help: 'not all, but these, divided by commas' };
 
 function load(name) {

@@ -78,7 +78,7 @@ const LEFT = 56;
 /** One panel of dots; `panels(right)`: more of them, from that place on, which end at `width`. */
 export function drawDesigns(result, { title, detail, rows = result.summary.designs, aside = 150, more = () => [], width = 0 }) {
   const losses = rows.map((row, i) => ({ name: row.name, note: detail(row), values: row.values, mean: row.mean, label: `${nats(row.mean)}${row.difference ? `, ${against(row.difference)}` : ''}`, color: COLORS[i] }));
-  const right = LEFT + aside + panelSize.width + 210;
+  const right = LEFT + aside + panelSize.width + 230;
   const panels = [dots({ left: LEFT, title, note: 'nats per held-out token; a dot per seed; differences ± standard error', axis: lossAxis(rows.flatMap(({ values }) => values)), rows: losses, aside }), ...more(right)];
   return page({ width: Math.max(width + right, right), height: 76 + Math.max(rows.length * 60, width > 0 ? panelSize.height : 0) + 60, about: result.about, source: madeOf(result), panels });
 }

@@ -1,5 +1,5 @@
 // Claim: latent attention (MLA) is as good as or better than multi-head attention (MHA) with a cache as
-// small as grouped queries' (DeepSeek V2, arXiv:2405.04434, section 2.1 and appendix D; GQA,
+// small as grouped queries' (DeepSeek V2, arXiv:2405.04434, appendix D; GQA,
 // arXiv:2305.13245). All with the same parameters: what attention saves, the feed-forward part gets.
 
 import { bars } from '../scripts/chart.mjs';

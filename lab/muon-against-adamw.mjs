@@ -1,5 +1,5 @@
 // Claim: Muon needs about half the tokens that AdamW needs for the same loss (Jordan et al.,
-// github.com/KellerJordan/Muon; Moonlight, arXiv:2502.16982, section 3.2: 52 % of AdamW's FLOPs).
+// github.com/KellerJordan/Muon; Moonlight, arXiv:2502.16982: 52 % of AdamW's FLOPs).
 //
 // Learning rates are tuned for both, at each length of training; every length is a run of its own with
 // its own schedule, because a loss on the way to a longer run's end says little.
@@ -13,7 +13,7 @@ import { spread } from './statistics.mjs';
 const OPTIMIZERS = { adamw: 'AdamW', muon: 'Muon' };
 /** Learning rates tried first, and shares of the longest training; Muon's shorter runs say where it reached AdamW's loss. */
 const PLAN = {
-  adamw: { rates: [0.001, 0.002, 0.004], lengths: [0.5, 1] },
+  adamw: { rates: [0.002, 0.004, 0.008], lengths: [0.5, 1] },
   muon: { rates: [0.004, 0.008, 0.016], lengths: [0.125, 0.25, 0.5, 1] },
 };
 

@@ -46,7 +46,7 @@ export const claim = {
     const x = { ticks: [0, 0.25, 0.5, 0.75, 1].map((share) => Math.round(share * steps.at(-1))), label: String };
     const second = LEFT + panelSize.width + 170;
     return page({
-      width: second + 110 + panelSize.width + 230, about: result.about, source: madeOf(result), panels: [
+      width: second + 110 + panelSize.width + 250, about: result.about, source: madeOf(result), panels: [
         lines({ left: LEFT, title: 'Largest attention score by step', note: `learning rate ${rate}; mean of the seeds; logarithmic`, x, y: { ticks: [1, 3, 10, 30, 100, 300, 1000, 3000], log: true, clamped: true, label: String }, series }),
         dots({ left: second, title: 'Held-out loss', note: `learning rate ${rate}; difference to Muon ± standard error`, aside: 110, axis: lossAxis(optimizers.flatMap(({ values }) => values)), rows: optimizers.map((row, i) => ({ ...row, color: COLORS[i], note: '', label: `${nats(row.mean)}${row.difference ? `, ${against(row.difference)}` : ''}` })) }),
       ],

@@ -58,8 +58,9 @@ export class Queue {
     child.on('exit', (code, signal) => this.lose(worker, `the process ended with ${signal ?? `code ${code}`}`));
   }
 
-  hear(worker, { ready, id, result, error }) {
+  hear(worker, { ready, failed, id, result, error }) {
     if (ready) worker.ready = true;
+    else if (failed) worker.failed = failed;
     else {
       const job = worker.jobs.get(id);
       worker.jobs.delete(id);
@@ -75,7 +76,7 @@ export class Queue {
     if (!this.workers.delete(worker)) return;
     for (const { reject } of worker.jobs.values()) reject(this.stopped ? new Stopped('out of time') : new Error(reason));
     // One that dies before it is ready would die again.
-    if (!worker.ready) this.stop(reason);
+    if (!worker.ready) this.stop(worker.failed ?? reason);
     else this.start();
   }
 

@@ -1,5 +1,5 @@
 // Claim: an expert that every token sees lowers the loss at the same active and total parameters
-// (DeepSeekMoE, arXiv:2401.06066, section 4.5); OLMoE (arXiv:2409.02060, section 4.1.4) found the opposite.
+// (DeepSeekMoE, arXiv:2401.06066); OLMoE (arXiv:2409.02060, section 4.1) found it a little higher.
 
 import { runClaim } from './claim.mjs';
 import { compareDesigns, drawDesigns, millions, RATES, tellDesigns } from './compared.mjs';

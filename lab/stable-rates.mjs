@@ -15,7 +15,7 @@ const isFailed = (loss, best) => !(loss < best + FAILED);
 /**
  * A design on the ladder: its best rate, the lowest above it at which training fails, and how much
  * higher than the best its losses are over the whole ladder, where no loss counts as more than the
- * vocabulary's logarithm, which a model that says nothing has (arXiv:2309.14322, section 2.2: sensitivity).
+ * vocabulary's logarithm, which a model that says nothing has (the sensitivity of arXiv:2309.14322).
  */
 export function onLadder(name, runs, vocabulary) {
   const ladder = [...new Set(runs.map(({ optimizer }) => optimizer.learningRate))].sort((a, b) => a - b).map((rate) => {

@@ -22,14 +22,17 @@ export function spread(values) {
   return { mean: round(mean(values)), ...(sd === undefined ? {} : { deviation: round(sd) }), values: values.map((each) => round(each)) };
 }
 
+/** Student's t that 95 % of samples stay within, by degrees of freedom from 1; the last for more. */
+const CRITICAL = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+
 /**
  * How much higher `values` are than `base`, seed by seed: seeds share their tokens' order, so what a seed
  * does to both falls out. `error`: the standard error of the mean difference. `decided`: whether the mean
- * is more than twice that, with at least three seeds; for less the numbers decide nothing.
+ * is further from 0 than chance brings it in one of twenty samples (paired t-test, two-sided).
  */
 export function difference(values, base) {
   const each = values.slice(0, base.length).map((value, i) => value - base[i]);
   const sd = deviation(each);
   const error = sd === undefined ? undefined : sd / Math.sqrt(each.length);
-  return { mean: round(mean(each)), ...(error === undefined ? {} : { error: round(error) }), decided: error !== undefined && each.length > 2 && Math.abs(mean(each)) > 2 * error };
+  return { mean: round(mean(each)), ...(error === undefined ? {} : { error: round(error) }), decided: error !== undefined && Math.abs(mean(each)) > CRITICAL[Math.min(each.length - 1, CRITICAL.length) - 1] * error };
 }

@@ -6,9 +6,17 @@ import { openCorpus } from './corpus.mjs';
 import { runExperiment } from './experiment.mjs';
 
 const { folder, backend, threads } = JSON.parse(process.argv[2]);
-const corpus = await openCorpus(folder);
-// A GPU's device lives as long as somebody uses it.
-const held = backend === 'webgpu' ? await createBackend(backend) : undefined;
+const [corpus, held] = await begin();
+
+/** What all experiments share. A GPU's device lives as long as somebody uses it. */
+async function begin() {
+  try {
+    return [await openCorpus(folder), backend === 'webgpu' ? await createBackend(backend) : undefined];
+  } catch (error) {
+    await new Promise((resolve) => { process.send({ failed: error.message }, resolve); });
+    process.exit(1);
+  }
+}
 
 process.on('message', async ({ id, spec }) => {
   try {

@@ -119,10 +119,11 @@ describe('arithmetic', () => {
     const { deviation, difference, lossOf, spread } = await load('lab/statistics.mjs');
     expect(spread([1, 2, 3])).toEqual({ mean: 2, deviation: 1, values: [1, 2, 3] });
     expect(deviation([5])).toBeUndefined();
-    // Seed by seed 0.1, 0.2 and 0.3 higher: 0.2, its error 0.1 / sqrt(3).
-    expect(difference([1.1, 2.2, 3.3], [1, 2, 3])).toEqual({ mean: 0.2, error: 0.0577, decided: true });
-    expect(difference([1.1, 1.8, 3.3], [1, 2, 3]).decided).toBe(false);
-    expect(difference([1.1, 2.1], [1, 2]).decided).toBe(false);
+    // Seed by seed 0.1, 0.2 and 0.3 higher: 0.2, its error 0.1 / sqrt(3), and t = 3.5 is less than 4.3.
+    expect(difference([1.1, 2.2, 3.3], [1, 2, 3])).toEqual({ mean: 0.2, error: 0.0577, decided: false });
+    expect(difference([1.2, 2.2, 3.3], [1, 2, 3])).toEqual({ mean: 0.2333, error: 0.0333, decided: true });
+    expect(difference([0.8, 1.8, 2.7], [1, 2, 3]).decided).toBe(true);
+    expect(difference([1.1], [1])).toEqual({ mean: 0.1, decided: false });
     expect(lossOf({ heldOut: [{ nll: 2, tokens: 10 }, { nll: 5, tokens: 20 }] })).toBe(4);
     expect(lossOf({ heldOut: [] })).toBe(Infinity);
   });

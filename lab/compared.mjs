@@ -7,7 +7,7 @@ import { difference, lossOf, spread } from './statistics.mjs';
 /** Muon's rates that designs are tried with: at this size its loss changes little between them. */
 export const RATES = [0.004, 0.008, 0.016];
 /** Of the chart's colours those that differ most. */
-export const COLORS = [0, 1, 3, 4];
+export const COLORS = [0, 1, 3, 4, 2];
 
 /** Of one design's experiments: the rate whose first seed has the lowest loss, and the losses of all seeds at that rate. */
 export function atBestRate(runs) {

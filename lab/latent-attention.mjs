@@ -16,7 +16,7 @@ export const claim = {
     const grouped = (kvHeads) => ofSize(hiddenOf(heads), (hidden) => plain('llama', { vocab, kvHeads, hidden }));
     return [
       { name: 'MHA', config: heads }, { name: 'GQA, 2 of 8', config: grouped(2) }, { name: 'MQA, 1 of 8', config: grouped(1) },
-      { name: 'MLA, 56 + 8', config: ofSize(hiddenOf(heads), (hidden) => latent({ vocab, hidden })) },
+      ...[[56, 8], [48, 16], [120, 8]].map(([rank, rotated]) => ({ name: `MLA, ${rank} + ${rotated}`, config: ofSize(hiddenOf(heads), (hidden) => latent({ vocab, hidden, rank, rotated })) })),
     ];
   },
 

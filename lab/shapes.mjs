@@ -16,9 +16,9 @@ export const common = ({ vocab, hidden = 384, layers = 4, heads = 8, kvHeads = 2
 /** A family's config: pre-norm without (llama) or with norms of queries and keys (qwen3), norms behind the sublayers with both (olmo2). */
 export const plain = (family, shape) => ({ model_type: family, ...common(shape), ...(family === 'llama' ? { mlp_bias: false } : {}) });
 
-/** Latent attention (DeepSeek V3) over dense layers: `rank` numbers and a rotated part of 8 are kept per token. */
-export const latent = ({ rank = 56, ...shape }) => ({
-  model_type: 'deepseek_v3', ...common({ ...shape, kvHeads: 8 }), q_lora_rank: null, kv_lora_rank: rank, qk_nope_head_dim: 16, qk_rope_head_dim: 8, v_head_dim: 16,
+/** Latent attention (DeepSeek V3) over dense layers: `rank` numbers and a rotated part of `rotated` are kept per token. */
+export const latent = ({ rank = 56, rotated = 8, ...shape }) => ({
+  model_type: 'deepseek_v3', ...common({ ...shape, kvHeads: 8 }), q_lora_rank: null, kv_lora_rank: rank, qk_nope_head_dim: 16, qk_rope_head_dim: rotated, v_head_dim: 16,
   first_k_dense_replace: shape.layers ?? 4, moe_layer_freq: 1, n_routed_experts: 2, num_experts_per_tok: 1, moe_intermediate_size: 8, n_shared_experts: 0, n_group: 1, topk_group: 1,
   norm_topk_prob: true, scoring_func: 'sigmoid', topk_method: 'noaux_tc', routed_scaling_factor: 1,
 });

@@ -32,7 +32,7 @@ export function onLadder(name, runs, vocabulary) {
 export const claim = {
   name: 'stable-rates',
   about: 'Norms of queries and keys (Qwen3), and norms behind the sublayers too (OLMo 2), against neither (Llama): the learning rate at which training fails.',
-  settings: { seeds: 2, steps: 200, context: 128, batch: 16, heldOut: 150, scores: true },
+  settings: { seeds: 2, steps: 160, context: 128, batch: 16, heldOut: 150, scores: true },
   variants: ({ vocab }) => [
     { name: 'pre-norm', config: plain('llama', { vocab, kvHeads: 8 }) }, { name: 'pre-norm, QK-norm', config: plain('qwen3', { vocab, kvHeads: 8 }) },
     { name: 'post-norm, QK-norm', config: plain('olmo2', { vocab, kvHeads: 8 }) },

@@ -60,9 +60,10 @@ export function ticksOver(low, high) {
 }
 
 /** How a figure's numbers were made, for its last line. */
-export function madeOf({ claim, settings, device, backend, corpus }) {
-  const { steps, context, batch, seeds } = settings;
-  return `${seeds} seed${seeds > 1 ? 's' : ''}, ${steps} steps of ${batch} x ${context} tokens, ${(corpus.trainTokens / 1e6).toFixed(1)} M tokens of stories, ${device ?? backend}: node lab/${claim}.mjs`;
+export function madeOf({ claim, settings: { steps, context, batch }, device, backend, corpus, runs }) {
+  const counts = [...new Set(runs.map(({ variant }) => variant))].map((name) => new Set(runs.filter(({ variant }) => variant === name).map(({ seed }) => seed)).size);
+  const [fewest, most] = [Math.min(...counts), Math.max(...counts)];
+  return `${fewest < most ? `${fewest} to ` : ''}${most} seed${most > 1 ? 's' : ''}, ${steps} steps of ${batch} x ${context} tokens, ${(corpus.trainTokens / 1e6).toFixed(1)} M tokens of stories, ${device ?? backend}: node lab/${claim}.mjs`;
 }
 
 export const lossAxis = (values, label = (tick) => tick.toFixed(2)) => {
@@ -80,6 +81,6 @@ export function drawDesigns(result, { title, detail, rows = result.summary.desig
   const losses = rows.map((row, i) => ({ name: row.name, note: detail(row), values: row.values, mean: row.mean, label: `${nats(row.mean)}${row.difference ? `, ${against(row.difference)}` : ''}`, color: COLORS[i] }));
   const right = LEFT + aside + panelSize.width + 230;
   const panels = [dots({ left: LEFT, title, note: 'nats per held-out token; a dot per seed; differences ± standard error', axis: lossAxis(rows.flatMap(({ values }) => values)), rows: losses, aside }), ...more(right)];
-  return page({ width: Math.max(width + right, right), height: 76 + Math.max(rows.length * 60, width > 0 ? panelSize.height : 0) + 60, about: result.about, source: madeOf(result), panels });
+  return page({ width: Math.max(width + right, 740), height: 76 + Math.max(rows.length * 60, width > 0 ? panelSize.height : 0) + 60, about: result.about, source: madeOf(result), panels });
 }
 export { LEFT };

@@ -68,7 +68,8 @@ export class Lab {
   /** Tells and draws anew what was kept. */
   async redraw() {
     if (!this.saved) throw new Error(`${this.path} is not there: run it without --draw first`);
-    return this.publish(this.saved);
+    const { summary, runs, ...head } = this.saved;
+    return this.publish({ ...head, about: this.claim.about, ...(this.device ? { device: this.device } : {}), summary, runs });
   }
 
   publish(result) {

@@ -76,6 +76,9 @@ function formats(shape: readonly number[]): Spec[] {
 }
 const named = (spec: Spec): string => `${spec.dtype}${spec.scaleBlock ? ' scaled' : ''} [${spec.shape.join(', ')}]`;
 
+/** Prompts are normed once, not by every product. */
+const MOST_NORMED = 8;
+
 /** Products of the RMS norm of their x. */
 function normedProducts(tokens: number, spec: Spec): Case[] {
   const columns = spec.shape[1];
@@ -96,7 +99,7 @@ const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37], [9, 512]].flatMap((sh
   ...(spec.scaleBlock ? [] : [1, 3, 12].flatMap((tokens): Case[] => [
     { op: 'linear_group', inputs: [floats([tokens, shape[1]]), stored(spec, 2), stored({ ...spec, shape: [3, shape[1]] }, 3), stored({ ...spec, shape: [70, shape[1]] }, 4)], note: `${tokens} tokens, ${named(spec)}` },
     { op: 'linear_gated', inputs: [floats([tokens, shape[1]]), stored(spec, 2), stored(spec, 3)], note: `${tokens} tokens, ${named(spec)}` },
-    ...(shape[1] % 4 === 0 ? normedProducts(tokens, spec) : []),
+    ...(shape[1] > 96 && tokens !== 3 ? normedProducts(Math.min(tokens, MOST_NORMED), spec) : []),
   ])),
   { op: 'linear_add', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([3, shape[0]], 5)], note: named(spec) },
   { op: 'take_rows', inputs: [stored(spec, 2), integers([4], [3, -1, 0, shape[0] - 1])], note: named(spec) },

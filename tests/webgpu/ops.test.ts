@@ -96,10 +96,10 @@ const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37], [9, 512]].flatMap((sh
   { op: 'linear', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `3 tokens and a bias, ${named(spec)}` },
   { op: 'linear', inputs: [floats([2, 21, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `42 tokens and a bias, ${named(spec)}` },
   ...[3, 12].map((tokens): Case => ({ op: 'linear_silu_mul', inputs: [floats([tokens, shape[1]]), stored(spec, 2), floats([tokens, shape[0]], 5)], note: `${tokens} tokens, ${named(spec)}` })),
-  ...(spec.scaleBlock ? [] : [1, 3, 12].flatMap((tokens): Case[] => [
+  ...(spec.scaleBlock ? [] : [1, 12].flatMap((tokens): Case[] => [
     { op: 'linear_group', inputs: [floats([tokens, shape[1]]), stored(spec, 2), stored({ ...spec, shape: [3, shape[1]] }, 3), stored({ ...spec, shape: [70, shape[1]] }, 4)], note: `${tokens} tokens, ${named(spec)}` },
     { op: 'linear_gated', inputs: [floats([tokens, shape[1]]), stored(spec, 2), stored(spec, 3)], note: `${tokens} tokens, ${named(spec)}` },
-    ...(shape[1] > 96 && tokens !== 3 ? normedProducts(Math.min(tokens, MOST_NORMED), spec) : []),
+    ...(shape[1] > 96 ? normedProducts(Math.min(tokens, MOST_NORMED), spec) : []),
   ])),
   { op: 'linear_add', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([3, shape[0]], 5)], note: named(spec) },
   { op: 'take_rows', inputs: [stored(spec, 2), integers([4], [3, -1, 0, shape[0] - 1])], note: named(spec) },

@@ -5,7 +5,7 @@ import { dots, page, panelSize } from '../scripts/chart.mjs';
 import { difference, lossOf, spread } from './statistics.mjs';
 
 /** Muon's rates that designs are tried with: at this size its loss changes little between them. */
-export const RATES = [0.004, 0.008, 0.016];
+const RATES = [0.004, 0.008, 0.016];
 /** Of the chart's colours those that differ most. */
 export const COLORS = [0, 1, 3, 4, 2];
 
@@ -31,7 +31,7 @@ export const nats = (value) => (Number.isFinite(value) ? value.toFixed(3) : 'fai
 export const against = ({ mean, error, decided }) => `${mean < 0 ? '−' : '+'}${Math.abs(mean).toFixed(3)}${error === undefined ? '' : ` ± ${error.toFixed(3)}`}${decided ? '' : ', undecided'}`;
 const plusMinus = ({ mean, deviation }) => `${nats(mean)}${deviation === undefined ? '' : ` ± ${deviation.toFixed(3)}`}`;
 
-export const millions = (n) => `${(n / 1e6).toFixed(2)} M`;
+const millions = (n) => `${(n / 1e6).toFixed(2)} M`;
 
 /** By design, at its best rate: the loss of each stretch of positions, and how much higher than the first design's. */
 export function byPosition({ variants, runs }) {
@@ -75,7 +75,7 @@ export const lossAxis = (values, label = (tick) => tick.toFixed(2)) => {
   return { ticks, clamped: true, label: ticks[1] - ticks[0] < 0.01 ? (tick) => tick.toFixed(3) : label };
 };
 
-const LEFT = 56;
+export const LEFT = 56;
 /** One panel of dots; `panels(right)`: more of them, from that place on, which end at `width`. */
 export function drawDesigns(result, { title, detail, rows = result.summary.designs, aside = 150, more = () => [], width = 0 }) {
   const losses = rows.map((row, i) => ({ name: row.name, note: detail(row), values: row.values, mean: row.mean, label: `${nats(row.mean)}${row.difference ? `, ${against(row.difference)}` : ''}`, color: COLORS[i] }));
@@ -83,4 +83,19 @@ export function drawDesigns(result, { title, detail, rows = result.summary.desig
   const panels = [dots({ left: LEFT, title, note: 'nats per held-out token; a dot per seed; differences ± standard error', axis: lossAxis(rows.flatMap(({ values }) => values)), rows: losses, aside }), ...more(right)];
   return page({ width: Math.max(width + right, 740), height: 76 + Math.max(rows.length * 60, width > 0 ? panelSize.height : 0) + 60, about: result.about, source: madeOf(result), panels });
 }
-export { LEFT };
+
+/** Trains every design with Muon, each at its own rate. */
+export async function tuneDesigns(lab) {
+  await Promise.all(lab.variants.map(({ name }) => lab.tuned(name, RATES, (learningRate) => ({ name: 'muon', learningRate }))));
+}
+
+/** What claims about active and total parameters do with their designs. */
+export const byActiveParameters = {
+  make: tuneDesigns,
+
+  summarise: (result) => ({ designs: compareDesigns(result) }),
+
+  tell: ({ summary: { designs } }) => tellDesigns(designs, ({ active, parameters }) => `${active} of ${parameters} parameters active`),
+
+  figure: (result) => drawDesigns(result, { title: 'Held-out loss', detail: ({ active, parameters, rate }) => `${millions(active)} of ${millions(parameters)}, rate ${rate}`, aside: 160 }),
+};

@@ -2,7 +2,7 @@
 // one with as many in all (Switch Transformers, arXiv:2101.03961; OLMoE, arXiv:2409.02060, section 4.1).
 
 import { runClaim } from './claim.mjs';
-import { compareDesigns, drawDesigns, millions, RATES, tellDesigns } from './compared.mjs';
+import { byActiveParameters } from './compared.mjs';
 import { plain } from './shapes.mjs';
 
 const [EXPERTS, CHOSEN, WIDTH] = [8, 2, 96];
@@ -18,16 +18,7 @@ export const claim = {
     } },
     { name: 'dense, as many in all', config: plain('qwen3', { vocab, hidden: EXPERTS * WIDTH }) },
   ],
-
-  async make(lab) {
-    await Promise.all(lab.variants.map(({ name }) => lab.tuned(name, RATES, (learningRate) => ({ name: 'muon', learningRate }))));
-  },
-
-  summarise: (result) => ({ designs: compareDesigns(result) }),
-
-  tell: ({ summary: { designs } }) => tellDesigns(designs, ({ active, parameters }) => `${active} of ${parameters} parameters active`),
-
-  figure: (result) => drawDesigns(result, { title: 'Held-out loss', detail: ({ active, parameters, rate }) => `${millions(active)} of ${millions(parameters)}, rate ${rate}`, aside: 160 }),
+  ...byActiveParameters,
 };
 
 await runClaim(claim, import.meta.url);

@@ -4,7 +4,7 @@
 
 import { bars } from '../scripts/chart.mjs';
 import { runClaim } from './claim.mjs';
-import { COLORS, compareDesigns, drawDesigns, RATES, tellDesigns } from './compared.mjs';
+import { COLORS, compareDesigns, drawDesigns, tellDesigns, tuneDesigns } from './compared.mjs';
 import { hiddenOf, latent, ofSize, plain } from './shapes.mjs';
 
 export const claim = {
@@ -20,9 +20,7 @@ export const claim = {
     ];
   },
 
-  async make(lab) {
-    await Promise.all(lab.variants.map(({ name }) => lab.tuned(name, RATES, (learningRate) => ({ name: 'muon', learningRate }))));
-  },
+  make: tuneDesigns,
 
   summarise: (result) => ({ designs: compareDesigns(result) }),
 

@@ -2,7 +2,7 @@
 // (DeepSeekMoE, arXiv:2401.06066); OLMoE (arXiv:2409.02060, section 4.1) found it a little higher.
 
 import { runClaim } from './claim.mjs';
-import { compareDesigns, drawDesigns, millions, RATES, tellDesigns } from './compared.mjs';
+import { byActiveParameters } from './compared.mjs';
 import { latent } from './shapes.mjs';
 
 const [EXPERTS, CHOSEN, WIDTH] = [16, 4, 48];
@@ -17,16 +17,7 @@ export const claim = {
   about: `One shared and ${CHOSEN - 1} of ${EXPERTS - 1} routed experts against ${CHOSEN} of ${EXPERTS} routed ones (DeepSeek V3), at equal active and total parameters.`,
   settings: { seeds: 3, steps: 400, context: 128, batch: 16, heldOut: 200 },
   variants: ({ vocab }) => [{ name: 'routed only', config: mixture(vocab, 0) }, { name: 'one shared', config: mixture(vocab, 1) }],
-
-  async make(lab) {
-    await Promise.all(lab.variants.map(({ name }) => lab.tuned(name, RATES, (learningRate) => ({ name: 'muon', learningRate }))));
-  },
-
-  summarise: (result) => ({ designs: compareDesigns(result) }),
-
-  tell: ({ summary: { designs } }) => tellDesigns(designs, ({ active, parameters }) => `${active} of ${parameters} parameters active`),
-
-  figure: (result) => drawDesigns(result, { title: 'Held-out loss', detail: ({ active, parameters, rate }) => `${millions(active)} of ${millions(parameters)}, rate ${rate}`, aside: 160 }),
+  ...byActiveParameters,
 };
 
 await runClaim(claim, import.meta.url);

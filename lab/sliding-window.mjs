@@ -3,7 +3,7 @@
 
 import { bars } from '../scripts/chart.mjs';
 import { runClaim } from './claim.mjs';
-import { byPosition, COLORS, compareDesigns, drawDesigns, RATES, tellDesigns, tellPositions } from './compared.mjs';
+import { byPosition, COLORS, compareDesigns, drawDesigns, tellDesigns, tellPositions, tuneDesigns } from './compared.mjs';
 import { common } from './shapes.mjs';
 
 const LAYERS = 6;
@@ -25,9 +25,7 @@ export const claim = {
     { name: 'windows only', config: gemma(vocab, layers(() => SLIDING)) },
   ],
 
-  async make(lab) {
-    await Promise.all(lab.variants.map(({ name }) => lab.tuned(name, RATES, (learningRate) => ({ name: 'muon', learningRate }))));
-  },
+  make: tuneDesigns,
 
   summarise: (result) => ({ designs: compareDesigns(result), byPosition: byPosition(result) }),
 

@@ -4,7 +4,7 @@
 
 import { lines, page, panelSize } from '../scripts/chart.mjs';
 import { runClaim } from './claim.mjs';
-import { byPosition, COLORS, LEFT, lossAxis, madeOf, nats, RATES, tellPositions } from './compared.mjs';
+import { byPosition, COLORS, LEFT, lossAxis, madeOf, nats, tellPositions, tuneDesigns } from './compared.mjs';
 import { common } from './shapes.mjs';
 
 const LAYERS = 4;
@@ -20,9 +20,7 @@ export const claim = {
     { name: 'NoPE', config: smollm(vocab, layers(() => false)) },
   ],
 
-  async make(lab) {
-    await Promise.all(lab.variants.map(({ name }) => lab.tuned(name, RATES, (learningRate) => ({ name: 'muon', learningRate }))));
-  },
+  make: tuneDesigns,
 
   summarise: (result) => ({ byPosition: byPosition(result) }),
 

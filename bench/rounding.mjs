@@ -5,17 +5,14 @@
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { randomModel } from './random-model.mjs';
 import { openDevice } from './webgpu-device.mjs';
 
 const { values: options } = parseArgs({
   options: { arch: { type: 'string', default: 'qwen3' }, batch: { type: 'string', default: '8' }, context: { type: 'string', default: '256' }, config: { type: 'string' }, dist: { type: 'string', default: '../dist' } },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
-const { WebGpuBackend } = await from('backends/webgpu/index.js');
-const { Engine } = await from('engine/index.js');
-const { Model } = await from('model.js');
 const { presetConfig } = await from('models/index.js');
-const { elementCount, fromArray } = await from('tensor/index.js');
 const { seededRandom } = await from('generate/index.js');
 const { lossAndGradients } = await from('training/index.js');
 
@@ -24,11 +21,7 @@ console.log(`${adapter.info.description || adapter.info.device}, matrix units in
 
 const config = options.config ? JSON.parse(readFileSync(options.config, 'utf8')) : presetConfig(options.arch, 'tiny', { vocab: 2048, context: Number(options.context) });
 const random = seededRandom(1);
-const weight = ({ shape, init }, on) => {
-  const count = elementCount(shape);
-  return fromArray(on, shape, 'std' in init ? Float32Array.from({ length: count }, () => (random() - 0.5) * init.std * 3.46) : new Float32Array(count).fill(init.constant));
-};
-const model = new Model(Engine.create(config, new WebGpuBackend(gpu), weight), config.model_type, config, undefined, undefined);
+const model = await randomModel(from, config, gpu, random);
 const sequences = Array.from({ length: Number(options.batch) }, () => Array.from({ length: Number(options.context) }, () => Math.floor(random() * config.vocab_size)));
 
 async function gradientsWith(roundsFloats) {

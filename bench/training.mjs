@@ -6,6 +6,7 @@
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { randomModel } from './random-model.mjs';
 import { openDevice } from './webgpu-device.mjs';
 
 const { values: options } = parseArgs({
@@ -15,11 +16,7 @@ const { values: options } = parseArgs({
   },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
-const { WebGpuBackend } = await from('backends/webgpu/index.js');
-const { Engine } = await from('engine/index.js');
-const { Model } = await from('model.js');
 const { presetConfig } = await from('models/index.js');
-const { elementCount, fromArray } = await from('tensor/index.js');
 const { seededRandom } = await from('generate/index.js');
 const { adamw, muon, muonClip, Trainer } = await from('training/index.js');
 
@@ -28,15 +25,6 @@ console.log(`${adapter.info.description || adapter.info.device}`);
 
 const [batch, context, steps] = [options.batch, options.context, options.steps].map(Number);
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
-
-function modelOf(config) {
-  const random = seededRandom(1);
-  const weight = ({ shape, init }, on) => {
-    const count = elementCount(shape);
-    return fromArray(on, shape, 'std' in init ? Float32Array.from({ length: count }, () => (random() - 0.5) * init.std * 3.46) : new Float32Array(count).fill(init.constant));
-  };
-  return new Model(Engine.create(config, new WebGpuBackend(gpu), weight), config.model_type, config, undefined, undefined);
-}
 
 /** Windows as a corpus gives them: cut into documents of a few hundred tokens, so that shapes vary a little. */
 function sequences(vocabulary, seed) {
@@ -81,7 +69,7 @@ async function profile(plan) {
 const optimizers = { adamw, muon, muonclip: muonClip };
 const configs = options.config ? [['config', JSON.parse(readFileSync(options.config, 'utf8'))]] : options.arch.split(',').map((arch) => [arch, presetConfig(arch, 'tiny', { vocab: Number(options.vocab), context })]);
 for (const [name, config] of configs) for (const optimizer of options.optimizer.split(',')) {
-  const model = modelOf(config);
+  const model = await randomModel(from, config, gpu, seededRandom(1));
   const trainer = new Trainer(model, { optimizer: optimizers[optimizer](), precision: options.precision, ...(options.recompute ? { recompute: 'layers' } : {}) });
   const [times, losses] = [[], []];
   let tokens = 0;

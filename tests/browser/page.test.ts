@@ -5,13 +5,10 @@ import type { CDPSession } from 'playwright-core';
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/index.js';
-import { brokenModel, chromiumPath, closePage, inChromium, loadAddress, openPage, pick, press, SOFTWARE_GPU, speakingModel, stories15M, useSite } from './support.js';
+import { brokenModel, chromiumPath, closePage, inChromium, loadAddress, openPage, pick, press, SLOW, SOFTWARE_GPU, speakingModel, stories15M, useSite } from './support.js';
 import type { Site, SpeakingModel } from './support.js';
 
 const small: SpeakingModel = { title: 'a reference model' };
-
-/** A GPU in software on a busy machine takes its time. */
-const SLOW = 300_000;
 
 /** What Node writes after the page's prompt. */
 async function expectedText(directory: string, maxTokens: number): Promise<string> {

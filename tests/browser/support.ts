@@ -22,6 +22,9 @@ export const chromiumPath = [process.env.CHROME_PATH, '/usr/bin/chromium', '/usr
 /** A title that says why the tests are skipped where they are. */
 export const inChromium = (name: string): string => (chromiumPath ? name : `${name} (needs Chromium: set CHROME_PATH)`);
 
+/** Milliseconds for what a GPU in software does on a busy machine, where kernels take minutes to compile. */
+export const SLOW = 300_000;
+
 /** The GPU in software that Chromium brings along. */
 export const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'];
 
@@ -60,7 +63,7 @@ let counter = 0;
 export async function openPage({ browser, server }: Site): Promise<Page & { errors: string[] }> {
   const context = await browser.newContext();
   const page = Object.assign(await context.newPage(), { errors: [] as string[] });
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(SLOW);
   page.on('pageerror', (error) => page.errors.push(String(error)));
   page.on('console', (message) => { if (message.type() === 'error' && !message.text().includes('404')) page.errors.push(message.text()); });
   await page.goto(server.url);

@@ -294,7 +294,13 @@ describe.skipIf(!gpuKind)(titled('ops'), () => {
     }
   });
 
-  it.each([cache.find((c) => c.note === 'decoding, grouped heads')!])('attends without subgroups', ({ op, inputs, attrs }) => withCapabilities({ subgroupLanes: 1 }, () => compare(backend, op, inputs, attrs)));
+  it.each([
+    { title: 'without subgroups', changed: { subgroupLanes: 1 } },
+    { title: 'divided as for a large GPU', changed: { busyGroups: 512 } },
+  ])('attends $title', ({ changed }) => {
+    const { op, inputs, attrs } = cache.find((c) => c.note === 'decoding, grouped heads')!;
+    return withCapabilities(changed, () => compare(backend, op, inputs, attrs));
+  });
 
   it('has a case for every kernel', () => {
     expect([...new Set(cases.map((c) => c.op))].sort()).toEqual([...kernelNames].sort());

@@ -55,11 +55,11 @@ export class Gpu {
   private readonly pipelines = new Map<string, Pipeline>();
   private readonly layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
 
-  private constructor(readonly device: GPUDevice, readonly adapterName: string, { subgroupMinSize = 1, subgroupMaxSize }: GPUAdapterInfo) {
+  private constructor(readonly device: GPUDevice, readonly adapterName: string, { subgroupMinSize = 1, subgroupMaxSize, isFallbackAdapter }: GPUAdapterInfo) {
     const { maxStorageBufferBindingSize: bindingBytes, maxComputeWorkgroupStorageSize: workgroupBytes, maxStorageBuffersPerShaderStage: storageBuffers } = device.limits;
     const subgroups = device.features.has('subgroups');
     this.capabilities = {
-      bindingBytes, workgroupBytes, storageBuffers, subgroups, subgroupLanes: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 1, integerProducts: true,
+      bindingBytes, workgroupBytes, storageBuffers, busyGroups: isFallbackAdapter ? 8 : 512, subgroups, subgroupLanes: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 1, integerProducts: true,
     };
     void device.lost.then(({ reason, message }) => {
       this.lost ??= new Error(`the GPU device was lost (${reason}${message ? `: ${message}` : ''}): dispose the model and load it again`);

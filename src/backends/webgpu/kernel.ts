@@ -28,6 +28,8 @@ export interface Capabilities {
   readonly bindingBytes: number;
   /** Bytes of workgroup memory; 16 KiB are certain. */
   readonly workgroupBytes: number;
+  /** Workgroups that keep the device at work: hundreds on a GPU, a few where a processor plays one. */
+  readonly busyGroups: number;
   /** Storage buffers that a kernel may bind; 8 are certain. */
   readonly storageBuffers: number;
   /** Subgroup operations. */

@@ -97,14 +97,12 @@ const MERGE_LANES = 256;
 /** Lanes that share a key, and keys that they share at a time where they can add up without workgroup memory. */
 const TEAM = 4;
 const KEYS = 4;
-/** So many workgroups keep a large GPU at work. */
-const BUSY_GROUPS = 512;
 const MOST_SPLITS = 128;
 /** Query heads that a workgroup serves: their queries and scores must fit its memory, their sums its registers. */
 const MOST_SHARE = 8;
 const MOST_SHARE_BYTES = 12800;
 
-function splitAttention({ inputs, outputs }: Call, parameters: Readonly<{ HEAD: number; VALUE: number; HALF: boolean }>, constants: readonly number[], { subgroupLanes }: Capabilities): readonly Dispatch[] {
+function splitAttention({ inputs, outputs }: Call, parameters: Readonly<{ HEAD: number; VALUE: number; HALF: boolean }>, constants: readonly number[], { busyGroups, subgroupLanes }: Capabilities): readonly Dispatch[] {
   const [q, k] = inputs;
   const slots = inputs[4];
   const [tokens, heads, width] = q.spec.shape;
@@ -112,7 +110,7 @@ function splitAttention({ inputs, outputs }: Call, parameters: Readonly<{ HEAD: 
   let SHARE = Math.min(MOST_SHARE, grouped, Math.max(1, Math.floor(MOST_SHARE_BYTES / (4 * (width + SPLIT_LANES)))));
   while (grouped % SHARE !== 0) SHARE--;
   const sets = (tokens * heads) / SHARE;
-  const SPLITS = Math.min(MOST_SPLITS, 2 ** Math.ceil(Math.log2(Math.max(1, BUSY_GROUPS / sets))));
+  const SPLITS = Math.min(MOST_SPLITS, 2 ** Math.ceil(Math.log2(Math.max(1, busyGroups / sets))));
   const items = tokens * heads;
   const parts = SPLITS === 1 ? outputs[0] : scratch(0, { shape: [items, SPLITS, parameters.VALUE + 4], dtype: 'f32' });
   const SUBGROUPS = subgroupLanes >= TEAM;

@@ -44,10 +44,7 @@ export function decoder(frame: DecoderParts): Decoder {
     if (frame.embeddingScale) x_TD = scale(x_TD, frame.embeddingScale);
     if (m.embed_positions) x_TD = add(x_TD, m.embed_positions(step.positions));
     report('embeddings', x_TD);
-    // What one layer leaves behind makes room for the next, but while a tape keeps what it goes back over.
-    const { device } = x_TD;
-    const room = isRecording() ? <T>(body: () => T): T => body() : <T>(body: () => T): T => device.fused(() => scope(body));
-    for (const layer of frame.layers) x_TD = room(() => (step.layer ? step.layer(layer, x_TD) : layer(x_TD, step)));
+    for (const layer of frame.layers) x_TD = passed(x_TD, () => (step.layer ? step.layer(layer, x_TD) : layer(x_TD, step)));
     if (step.outputRows) x_TD = takeRows(x_TD, step.outputRows);
     x_TD = frame.norm(x_TD);
     const logits_TV = m.lm_head ? m.lm_head(x_TD) : linearOp(x_TD, m.embed_tokens.parts.weight.tensor);
@@ -55,4 +52,12 @@ export function decoder(frame: DecoderParts): Decoder {
     return logits_TV;
   });
   return Object.assign(root, { frame });
+}
+
+/** What a layer makes of x. All else that it used, x too, makes room for the next, but while a tape keeps what it goes back over. */
+function passed(x: Tensor, layer: () => Tensor): Tensor {
+  if (isRecording()) return layer();
+  const next = x.device.fused(() => scope(layer));
+  if (next.storage !== x.storage) x.drop();
+  return next;
 }

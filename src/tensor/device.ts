@@ -12,7 +12,7 @@ export interface Capture {
 }
 
 /** Buffers freed while calls that may need them are held back. */
-interface Held extends Capture { readonly freed?: BufferId[] }
+interface Held extends Capture { readonly freed?: Set<BufferId> }
 
 export class Device {
   private bytes = 0;
@@ -42,7 +42,7 @@ export class Device {
 
   free(buffer: BufferId, bytes: number): void {
     this.bytes -= bytes;
-    if (this.capturing?.freed) this.capturing.freed.push(buffer);
+    if (this.capturing?.freed) this.capturing.freed.add(buffer);
     // A captured temporary belongs to the plan; it was never backed by memory of its own.
     else if (!this.capturing?.made.has(buffer)) this.backend.free(buffer);
   }
@@ -62,16 +62,23 @@ export class Device {
     return { result: this.holding(capture, body), capture };
   }
 
-  /** Runs `body` and then its calls, fused where the backend asks for that: neighbours that one kernel computes. */
+  /**
+   * Runs `body` and then its calls, fused where the backend asks for that: neighbours that one kernel
+   * computes. What dies with `body` is freed behind the last call that uses it.
+   */
   fused<T>(body: () => T): T {
     const { backend } = this;
     if (!backend.fusesCalls || this.capturing) return body();
-    const held = { calls: [] as Call[], made: new Set<BufferId>(), freed: [] as BufferId[] };
+    const held = { calls: [] as Call[], made: new Set<BufferId>(), freed: new Set<BufferId>() };
     try {
       const result = this.holding(held, body);
-      const freed = new Set(held.freed);
-      const outlive = [...held.made].filter((buffer) => !freed.has(buffer));
-      for (const call of fuse(held.calls, outlive, (c) => backend.supports(c.op, c.inputs.map((i) => i.spec), c.attrs))) backend.append(call);
+      const outlive = [...held.made].filter((buffer) => !held.freed.has(buffer));
+      const calls = fuse(held.calls, outlive, (c) => backend.supports(c.op, c.inputs.map((i) => i.spec), c.attrs));
+      const lastUses = lastUsesOf(calls);
+      calls.forEach((call, i) => {
+        backend.append(call);
+        for (const buffer of lastUses[i]) if (held.freed.delete(buffer)) backend.free(buffer);
+      });
       return result;
     } finally {
       for (const buffer of held.freed) backend.free(buffer);
@@ -86,4 +93,13 @@ export class Device {
       this.capturing = undefined;
     }
   }
+}
+
+/** By call: the buffers that none after it uses. */
+function lastUsesOf(calls: readonly Call[]): BufferId[][] {
+  const last = new Map<BufferId, number>();
+  calls.forEach(({ inputs, outputs }, i) => { for (const { buffer } of [...inputs, ...outputs]) last.set(buffer, i); });
+  const lists = calls.map((): BufferId[] => []);
+  for (const [buffer, i] of last) lists[i].push(buffer);
+  return lists;
 }

@@ -66,6 +66,9 @@ export class Tensor {
   /** Makes this tensor outlive its scope; `release` ends that. */
   retain(): this { this.storage.retain(); return this; }
   release(): void { this.storage.release(); }
+
+  /** Frees it before its scope ends, unless something owns it. */
+  drop(): void { this.storage.freeIfUnowned(); }
 }
 
 const scopes: Set<Storage>[] = [];

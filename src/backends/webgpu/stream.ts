@@ -18,7 +18,8 @@ export interface Prepared {
 /** Words that kernels use to report faults; calls share them in turn. */
 export const FAULT_WORDS = 1024;
 export const SLOT_BYTES = 256;
-const ARENA_SLOTS = 256;
+/** Few enough that the GPU begins with a prompt while most of it is still being encoded. */
+const ARENA_SLOTS = 64;
 /** Larger staging buffers are made for one read. */
 const MOST_KEPT_STAGING = 16 * 2 ** 20;
 

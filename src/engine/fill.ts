@@ -16,10 +16,12 @@ import type { BindOptions, Target } from './weights.js';
 const READS_AT_ONCE = 4;
 /** Bytes of a read: enough to make the calls few, little enough to be in a cache when they are looked at. */
 const READ_BYTES = 4 * 2 ** 20;
+/** Bytes that may be on their way to a backend that copies what it is given. */
+const MOST_UNDER_WAY = 2 ** 28;
 
 /** Where a stored tensor goes. */
 interface Place { readonly target: Target; readonly bound: BoundPiece }
-interface Job { readonly stored: StoredTensor; run(onBytes: (count: number) => void): Promise<void> }
+interface Job { readonly stored: StoredTensor; run(onBytes: (count: number) => Promise<void>): Promise<void> }
 
 /** Reads the weights of `targets` into their homes, in file order, every byte once. Where it rejects, nothing is under way any more. */
 export async function fill(targets: readonly Target[], homes: ReadonlyMap<Target, Tensor>, options: BindOptions): Promise<void> {
@@ -28,13 +30,18 @@ export async function fill(targets: readonly Target[], homes: ReadonlyMap<Target
   const total = [...uses.keys()].reduce((sum, { byteLength }) => sum + byteLength, 0);
   const check = new FiniteCheck(options.onWarning);
   const jobs = [...uses].flatMap(([stored, places]) => direct(stored, places, homes, check) ?? [rearranged(stored, places, homes, options, check)]);
-  let loaded = 0;
+  const device = homes.values().next().value?.device;
+  let [loaded, underWay] = [0, 0];
   await inParallel(jobs, READS_AT_ONCE, async ({ stored, run }) => {
     options.signal?.throwIfAborted();
-    await run((count) => {
+    await run(async (count) => {
       options.signal?.throwIfAborted();
       loaded += count;
       options.onProgress?.({ loaded, total, tensor: stored.name });
+      underWay += count;
+      if (underWay < MOST_UNDER_WAY) return;
+      underWay = 0;
+      await device?.backend.drain?.();
     });
   });
 }
@@ -54,7 +61,7 @@ function direct(stored: StoredTensor, [{ target, bound }, ...others]: readonly P
         await readInto(stored, at, memory);
         check.look(stored, stored.dtype, memory);
       });
-      onBytes(length);
+      await onBytes(length);
     },
   }));
 }
@@ -69,7 +76,7 @@ function rearranged(stored: StoredTensor, places: readonly Place[], homes: Reado
           const { device: { backend }, storage } = homes.get(target)!;
           place(matrix, bound, target.spec, bound.start, (offset, bytes) => backend.write(storage.id, offset, bytes));
         }
-        onBytes(matrix.storedBytes);
+        await onBytes(matrix.storedBytes);
       }
     },
   };

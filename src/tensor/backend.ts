@@ -91,6 +91,8 @@ export interface Backend {
   readonly streamCounts?: StreamCounts;
   free(buffer: BufferId): void;
   write(buffer: BufferId, offset: number, bytes: Uint8Array): void;
+  /** Resolves when what was written so far has arrived and takes no other memory. Absent where that is always so. */
+  drain?(): Promise<void>;
   /**
    * As `write`, of bytes that `put` brings: it gets `length` bytes of memory, which threads may share.
    * Nobody may ask anything of the buffer, or free it, until that is done. Absent where memory is out of reach.

@@ -80,7 +80,16 @@ export class WebGpuBackend implements Backend {
       }
     } finally {
       for (const buffer of trial) buffer.destroy();
+      await this.drain();
     }
+  }
+
+  /** The driver gives memory back (destroyed buffers', and what writes were copied to on their way) behind a submission, even one of nothing. */
+  async drain(): Promise<void> {
+    this.stream.submit();
+    const { queue } = this.gpu.device;
+    queue.submit([]);
+    await queue.onSubmittedWorkDone();
   }
 
   alloc(bytes: number): BufferId {

@@ -8,36 +8,15 @@ import { Gpu } from '../dist/backends/webgpu/gpu.js';
 import { WebGpuBackend } from '../dist/backends/webgpu/index.js';
 import { syntheticEngine } from '../dist/engine/synthetic.js';
 import { publishedConfigs } from '../dist/models/published_configs.js';
+import { idleAdapter, idleDevice, matrixUnits } from './idle-device.mjs';
 
 const { values: options } = parseArgs({
   options: { shape: { type: 'string', default: '8b' }, format: { type: 'string', default: 'f16' }, layers: { type: 'string' }, prompt: { type: 'string', default: '2048' }, runs: { type: 'string', default: '8' } },
 });
 
-/** An H100's limits, and its matrix units as the library finds them. */
-const limits = { maxStorageBufferBindingSize: 2 ** 31 - 4, maxBufferSize: 2 ** 35, maxComputeWorkgroupStorageSize: 49152, maxStorageBuffersPerShaderStage: 16, maxComputeWorkgroupsPerDimension: 65535 };
-const matrix = { m: 16, n: 16, k: 16, subgroup: 32, vectors: true, strideInNumbers: true, tall: true, attention: true };
-
-let counts;
-const reset = () => { counts = { buffers: 0, megabytes: 0, destroyed: 0, bindGroups: 0, dispatches: 0, submissions: 0, beforeTheFirst: 0 }; };
-const nothing = () => ({});
-const pass = { setPipeline() {}, setBindGroup() {}, dispatchWorkgroups() { counts.dispatches++; }, end() {} };
-const device = {
-  limits, features: new Set(['subgroups']), lost: new Promise(() => {}),
-  createBuffer({ size }) {
-    counts.buffers++;
-    counts.megabytes += size / 1e6;
-    return { size, destroy() { counts.destroyed++; }, mapAsync: async () => {}, getMappedRange: (_, bytes) => new ArrayBuffer(bytes), unmap() {} };
-  },
-  createBindGroup() { counts.bindGroups++; return {}; },
-  createBindGroupLayout: nothing, createPipelineLayout: nothing, createShaderModule: nothing, createComputePipeline: nothing,
-  createCommandEncoder: () => ({ beginComputePass: () => pass, finish: nothing, copyBufferToBuffer() {}, clearBuffer() {} }),
-  pushErrorScope() {}, popErrorScope: async () => null, destroy() {},
-  queue: { writeBuffer() {}, submit() { if (counts.submissions++ === 0) counts.beforeTheFirst = counts.dispatches; } },
-};
-
-reset();
-const gpu = await Gpu.on({ info: { subgroupMinSize: 32, subgroupMaxSize: 32 } }, device);
-gpu.capabilities = { ...gpu.capabilities, matrix };
+const { device, counts, reset } = idleDevice();
+const gpu = await Gpu.on(idleAdapter, device);
+gpu.capabilities = { ...gpu.capabilities, matrix: matrixUnits };
 const backend = new WebGpuBackend(gpu);
 const { config } = publishedConfigs[options.shape] ?? publishedConfigs[`qwen3-${options.shape}`] ?? (() => { throw new Error(`no published shape is called ${options.shape}`); })();
 // The vocabulary's size changes nothing here but the time that made-up weights take.
@@ -48,8 +27,8 @@ for (let i = 0; i < Number(options.runs); i++) {
   const sequence = engine.runner.sequence();
   const start = performance.now();
   await engine.runner.step([{ sequence, tokens, logits: 'last' }]);
-  const { buffers, megabytes, destroyed, bindGroups, dispatches, submissions, beforeTheFirst } = counts;
-  console.log(`prompt ${i + 1}: ${(performance.now() - start).toFixed(1)} ms; ${buffers} buffers made (${megabytes.toFixed(0)} MB), ${destroyed} destroyed; ${bindGroups} bind groups, ${dispatches} dispatches in ${submissions} submissions, the first of ${beforeTheFirst}`);
+  const { buffers, madeBytes, destroyed, bindGroups, dispatches, submissions, inFirstSubmission } = counts;
+  console.log(`prompt ${i + 1}: ${(performance.now() - start).toFixed(1)} ms; ${buffers} buffers made (${(madeBytes / 1e6).toFixed(0)} MB), ${destroyed} destroyed; ${bindGroups} bind groups, ${dispatches} dispatches in ${submissions} submissions, the first of ${inFirstSubmission}`);
   sequence.dispose();
 }
 console.log(`kept idle: ${(backend.counts.idleBytes / 1e6).toFixed(0)} MB`);

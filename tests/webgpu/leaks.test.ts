@@ -1,0 +1,36 @@
+// What a model holds on a GPU does not grow with use. The device does nothing, so that much use is soon
+// made of it; what it is asked to make and to destroy is what any is asked.
+
+import { expect, it } from 'vitest';
+import { idleAdapter, idleDevice, matrixUnits } from '../../bench/idle-device.mjs';
+import { Gpu } from '../../src/backends/webgpu/gpu.js';
+import { WebGpuBackend } from '../../src/backends/webgpu/index.js';
+import { syntheticEngine } from '../../src/engine/synthetic.js';
+import { generate } from '../../src/generate/index.js';
+import { tinyConfig } from '../training/support.js';
+
+it('1,000 generations leave as many bytes as 50', async () => {
+  const { device, counts } = idleDevice();
+  const gpu = await Gpu.on(idleAdapter, device);
+  gpu.capabilities = { ...gpu.capabilities, matrix: matrixUnits };
+  const backend = new WebGpuBackend(gpu);
+  const engine = await syntheticEngine(tinyConfig, backend, 'f16');
+  const held = () => ({ ...backend.counts, dispatches: 0, submits: 0, live: engine.device.liveBytes, onDevice: counts.liveBytes, pipelines: gpu.pipelineCount });
+  const run = async (i: number) => {
+    const prompt = Array.from({ length: 1 + i % 7 }, (_, k) => (i + 7 * k) % 64);
+    let tokens = 0;
+    for await (const piece of generate(engine.runner, prompt, undefined, new Set(), { maxTokens: 1 + i % 5, temperature: i % 2, seed: i, ignoreEos: true })) {
+      void piece;
+      // Some are left before their end, and steps under way with them.
+      if (++tokens === 3 && i % 11 === 0) break;
+    }
+    expect(tokens).toBeGreaterThan(0);
+  };
+  for (let i = 0; i < 50; i++) await run(i);
+  const before = held();
+  expect(before.onDevice).toBeGreaterThan(before.live);
+  for (let i = 50; i < 1000; i++) await run(i);
+  expect(held()).toEqual(before);
+  engine.dispose();
+  expect(counts.liveBytes).toBe(0);
+});

@@ -2,9 +2,9 @@
 // read as zeros.
 
 /** What an adapter with `device` tells of itself. */
-export const idleAdapter = { info: { subgroupMinSize: 32, subgroupMaxSize: 32 } };
-/** The matrix units that the library finds on an H100. */
-export const matrixUnits = { m: 16, n: 16, k: 16, subgroup: 32, vectors: true, strideInNumbers: true, tall: true, attention: true };
+export const idleAdapter = { info: {} };
+/** What the library finds on an H100, where nothing can be tried. */
+export const foundOnH100 = { subgroupLanes: 32, matrix: { m: 16, n: 16, k: 16, subgroup: 32, vectors: true, strideInNumbers: true, tall: true, attention: true } };
 
 /** `counts` of all that was asked, and bytes of the buffers that are alive. `reset()` begins at zero again, but for the bytes. */
 export function idleDevice() {
@@ -28,7 +28,7 @@ export function idleDevice() {
   };
   const device = {
     limits: { maxStorageBufferBindingSize: 2 ** 31 - 4, maxBufferSize: 2 ** 35, maxComputeWorkgroupStorageSize: 49152, maxStorageBuffersPerShaderStage: 16, maxComputeWorkgroupsPerDimension: 65535 },
-    features: new Set(['subgroups']), lost: new Promise(() => {}),
+    features: new Set(), lost: new Promise(() => {}),
     createBuffer: ({ size }) => buffer(size),
     createBindGroup() { counts.bindGroups++; return {}; },
     createBindGroupLayout: nothing, createPipelineLayout: nothing, createShaderModule: nothing, createComputePipeline: nothing,

@@ -8,7 +8,7 @@ import { Gpu } from '../dist/backends/webgpu/gpu.js';
 import { WebGpuBackend } from '../dist/backends/webgpu/index.js';
 import { syntheticEngine } from '../dist/engine/synthetic.js';
 import { publishedConfigs } from '../dist/models/published_configs.js';
-import { idleAdapter, idleDevice, matrixUnits } from './idle-device.mjs';
+import { foundOnH100, idleAdapter, idleDevice } from './idle-device.mjs';
 
 const { values: options } = parseArgs({
   options: { shape: { type: 'string', default: '8b' }, format: { type: 'string', default: 'f16' }, layers: { type: 'string' }, prompt: { type: 'string', default: '2048' }, runs: { type: 'string', default: '8' } },
@@ -16,7 +16,7 @@ const { values: options } = parseArgs({
 
 const { device, counts, reset } = idleDevice();
 const gpu = await Gpu.on(idleAdapter, device);
-gpu.capabilities = { ...gpu.capabilities, matrix: matrixUnits };
+gpu.capabilities = { ...gpu.capabilities, ...foundOnH100 };
 const backend = new WebGpuBackend(gpu);
 const { config } = publishedConfigs[options.shape] ?? publishedConfigs[`qwen3-${options.shape}`] ?? (() => { throw new Error(`no published shape is called ${options.shape}`); })();
 // The vocabulary's size changes nothing here but the time that made-up weights take.

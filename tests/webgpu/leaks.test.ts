@@ -2,7 +2,7 @@
 // made of it; what it is asked to make and to destroy is what any is asked.
 
 import { expect, it } from 'vitest';
-import { idleAdapter, idleDevice, matrixUnits } from '../../bench/idle-device.mjs';
+import { foundOnH100, idleAdapter, idleDevice } from '../../bench/idle-device.mjs';
 import { Gpu } from '../../src/backends/webgpu/gpu.js';
 import { WebGpuBackend } from '../../src/backends/webgpu/index.js';
 import { syntheticEngine } from '../../src/engine/synthetic.js';
@@ -12,7 +12,7 @@ import { tinyConfig } from '../training/support.js';
 it('1,000 generations leave as many bytes as 50', async () => {
   const { device, counts } = idleDevice();
   const gpu = await Gpu.on(idleAdapter, device);
-  gpu.capabilities = { ...gpu.capabilities, matrix: matrixUnits };
+  gpu.capabilities = { ...gpu.capabilities, ...foundOnH100 };
   const backend = new WebGpuBackend(gpu);
   const engine = await syntheticEngine(tinyConfig, backend, 'f16');
   const held = () => ({ ...backend.counts, dispatches: 0, submits: 0, live: engine.device.liveBytes, onDevice: counts.liveBytes, pipelines: gpu.pipelineCount });

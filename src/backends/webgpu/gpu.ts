@@ -6,6 +6,7 @@ import { FAULT_BINDING, MAP_READ_MODE } from './flags.js';
 import { assemble } from './template.js';
 import type { Capabilities, Dispatch } from './kernel.js';
 import { MATRIX_FEATURE, reportedUnits, workingUnit } from './matrix_units.js';
+import { workingSubgroup } from './subgroups.js';
 
 export { FAULT_BINDING, Usage } from './flags.js';
 const VISIBLE_TO_COMPUTE = 4;
@@ -55,12 +56,9 @@ export class Gpu {
   private readonly pipelines = new Map<string, Pipeline>();
   private readonly layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
 
-  private constructor(readonly device: GPUDevice, readonly adapterName: string, { subgroupMinSize = 1, subgroupMaxSize, isFallbackAdapter }: GPUAdapterInfo) {
+  private constructor(readonly device: GPUDevice, readonly adapterName: string, { isFallbackAdapter }: GPUAdapterInfo) {
     const { maxStorageBufferBindingSize: bindingBytes, maxComputeWorkgroupStorageSize: workgroupBytes, maxStorageBuffersPerShaderStage: storageBuffers } = device.limits;
-    const subgroups = device.features.has('subgroups');
-    this.capabilities = {
-      bindingBytes, workgroupBytes, storageBuffers, busyGroups: isFallbackAdapter ? 8 : 512, subgroups, subgroupLanes: subgroups && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 1, integerProducts: true,
-    };
+    this.capabilities = { bindingBytes, workgroupBytes, storageBuffers, busyGroups: isFallbackAdapter ? 8 : 512, subgroupLanes: 1, integerProducts: true };
     void device.lost.then(({ reason, message }) => {
       this.lost ??= new Error(`the GPU device was lost (${reason}${message ? `: ${message}` : ''}): dispose the model and load it again`);
     });
@@ -86,7 +84,8 @@ export class Gpu {
   static async on(adapter: GPUAdapter, device: GPUDevice): Promise<Gpu> {
     const { vendor, architecture, description } = adapter.info;
     const gpu = new Gpu(device, description || [vendor, architecture].filter(Boolean).join(' ') || 'unknown GPU', adapter.info);
-    if (['shader-f16', 'subgroups', MATRIX_FEATURE].every((name) => device.features.has(name))) {
+    gpu.capabilities = { ...gpu.capabilities, subgroupLanes: await workingSubgroup(device, adapter.info) };
+    if (gpu.capabilities.subgroupLanes > 1 && ['shader-f16', MATRIX_FEATURE].every((name) => device.features.has(name))) {
       const matrix = await workingUnit(device, reportedUnits(adapter.info), gpu.capabilities);
       gpu.capabilities = { ...gpu.capabilities, ...(matrix && { matrix }) };
     }

@@ -32,9 +32,7 @@ export interface Capabilities {
   readonly busyGroups: number;
   /** Storage buffers that a kernel may bind; 8 are certain. */
   readonly storageBuffers: number;
-  /** Subgroup operations. */
-  readonly subgroups: boolean;
-  /** Lanes of every subgroup; 1 where that is not certain, or there are no subgroup operations. */
+  /** Lanes of every subgroup, neighbours in order; 1 where that was not found to be so (see subgroups.ts), or there are no subgroup operations. */
   readonly subgroupLanes: number;
   /** Whether activations are quantised for block formats that integers can be multiplied with. */
   readonly integerProducts: boolean;

@@ -1,13 +1,13 @@
 // Whether the GPU's matrix units can be trusted: an experimental feature, so what the adapter reports
 // is tried on a small product before any kernel uses it.
 
-import { bitsFromF32, byteLength, PAGE_TOKENS } from '../../tensor/index.js';
+import { bitsFromF32, PAGE_TOKENS } from '../../tensor/index.js';
 import type { Operand } from '../../tensor/index.js';
-import { FAULT_BINDING, MAP_READ_MODE, Usage } from './flags.js';
-import type { Capabilities, Dispatch, MatrixUnit } from './kernel.js';
+import type { Capabilities, MatrixUnit } from './kernel.js';
 import { attentionKernels } from './kernels/attention.js';
 import { product } from './kernels/product.js';
-import { assemble } from './template.js';
+import { tryOut } from './trial.js';
+import type { Values } from './trial.js';
 
 /** Chromium's and Dawn's; a browser shows it only with a flag, Dawn only where unsafe APIs are allowed. */
 export const MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
@@ -54,7 +54,7 @@ async function multipliesExactly(device: GPUDevice, capabilities: Capabilities, 
   const dispatches = product(tall
     ? { m: M, n: N, k: K, a: operand(1, [K, M], 'f32'), tallA: true, b: operand(2, [K, N], 'f32'), tallB: true, out }
     : { m: M, n: N, k: K, a: operand(1, [M, K], 'f32'), b: operand(2, [N, K], 'f16'), out }, capabilities);
-  const got = await run(device, dispatches, new Map<number, Values>([[1, a], [2, tall ? b : halvesOf(b)]]), out);
+  const got = await tryOut(device, dispatches, new Map<number, Values>([[1, a], [2, tall ? b : halvesOf(b)]]), out);
   return got !== undefined && got.every((value, i) => {
     const [row, column] = [Math.floor(i / N), i % N];
     let sum = 0;
@@ -82,7 +82,7 @@ export async function attentionError(device: GPUDevice, capabilities: Capabiliti
   const dispatches = [attentionKernels.paged_attention.dispatch(call, 0, capabilities)].flat();
   if (dispatches[0].source !== 'paged_attention_matrix') return Infinity;
   const positions = Int32Array.from({ length: TOKENS }, (_, i) => FIRST + i);
-  const got = await run(device, dispatches, new Map<number, Values>([[1, q], [2, k], [3, v], [4, positions], [5, new Int32Array(TOKENS)], [6, Int32Array.of(0, 1)]]), out);
+  const got = await tryOut(device, dispatches, new Map<number, Values>([[1, q], [2, k], [3, v], [4, positions], [5, new Int32Array(TOKENS)], [6, Int32Array.of(0, 1)]]), out);
   if (!got) return Infinity;
   const errors = got.map((value, i) => {
     const [row, column] = [Math.floor(i / WIDTH), i % WIDTH];
@@ -100,54 +100,4 @@ function halvesOf(values: Float32Array): Uint16Array {
     const bits = bitsFromF32(x);
     return x === 0 ? 0 : ((bits >>> 16) & 0x8000) | ((bits >>> 13) - (112 << 10) & 0x7fff);
   });
-}
-
-type Values = Float32Array | Uint16Array | Int32Array;
-
-/** What the dispatches leave in `out`; undefined where the driver refuses any of it. */
-async function run(device: GPUDevice, dispatches: readonly Dispatch[], inputs: ReadonlyMap<number, Values>, out: Operand): Promise<Float32Array | undefined> {
-  const buffers = new Map<number, GPUBuffer>();
-  const made: GPUBuffer[] = [];
-  const create = (size: number, usage: number): GPUBuffer => {
-    made.push(device.createBuffer({ size: Math.ceil(size / 16) * 16, usage }));
-    return made[made.length - 1];
-  };
-  const bufferOf = ({ buffer: id, spec }: Operand): GPUBuffer => {
-    let found = buffers.get(id);
-    if (!found) buffers.set(id, found = create(byteLength(spec), Usage.storage | Usage.copySource | Usage.copyTarget));
-    return found;
-  };
-  const filters = ['validation', 'internal', 'out-of-memory'] as const;
-  for (const filter of filters) device.pushErrorScope(filter);
-  const staging = create(byteLength(out.spec), Usage.mapRead | Usage.copyTarget);
-  const encoder = device.createCommandEncoder();
-  for (const { source, parameters, group, groups, writes, reads, constants } of dispatches) {
-    const code = assemble(source, { GROUP: group, ...parameters });
-    const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module: device.createShaderModule({ code }), entryPoint: 'main' } });
-    const uniform = create(4 * constants.length, Usage.uniform | Usage.copyTarget);
-    device.queue.writeBuffer(uniform, 0, new Uint32Array(constants));
-    for (const operand of [...writes, ...reads]) {
-      const values = inputs.get(operand.buffer);
-      if (values) device.queue.writeBuffer(bufferOf(operand), 0, values as Float32Array<ArrayBuffer>);
-    }
-    const entries = [uniform, ...[...writes, ...reads].map(bufferOf)].map((buffer, binding) => ({ binding, resource: { buffer } }));
-    if (code.includes(`@binding(${FAULT_BINDING})`)) entries.push({ binding: FAULT_BINDING, resource: { buffer: create(4, Usage.storage) } });
-    const pass = encoder.beginComputePass();
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
-    pass.dispatchWorkgroups(groups);
-    pass.end();
-  }
-  encoder.copyBufferToBuffer(bufferOf(out), 0, staging, 0, byteLength(out.spec));
-  device.queue.submit([encoder.finish()]);
-  const errors = await Promise.all(filters.map(() => device.popErrorScope()));
-  try {
-    if (errors.some((error) => error)) return undefined;
-    await staging.mapAsync(MAP_READ_MODE);
-    return new Float32Array(staging.getMappedRange().slice(0, byteLength(out.spec)));
-  } catch {
-    return undefined;
-  } finally {
-    for (const buffer of made) buffer.destroy();
-  }
 }

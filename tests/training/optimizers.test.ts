@@ -30,13 +30,13 @@ describe.skipIf(!modelDirectory('qwen3'))('30 recorded steps', () => {
     const batch = [[...ids.data.slice(0, 40)], [...ids.data.slice(40)]];
     const before = model.engine.device.liveBytes;
     const got: number[] = [];
-    const steps = backend === 'webgpu' && gpuKind !== 'hardware' ? 3 : 30;
+    const steps = backend === 'webgpu' && gpuKind !== 'hardware' ? 10 : 30;
     for await (const { loss } of train(model, { batches: () => batch, steps, optimizer, clipNorm: Infinity })) got.push(loss);
     expect(got.length).toBe(steps);
     got.forEach((loss, i) => expect(Math.abs(loss / losses[name][i] - 1), `step ${i + 1}: ${loss}, recorded ${losses[name][i]}`).toBeLessThan(i < 10 ? 1e-3 : 1e-2));
     expect(model.engine.device.liveBytes).toBe(before);
     await model.dispose();
-  }, 60_000);
+  }, 120_000);
 });
 
 for (const backend of trainingBackends(true)) it(`Newton-Schulz matches the recorded results on ${backend}`, async () => {

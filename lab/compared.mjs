@@ -9,12 +9,16 @@ const RATES = [0.004, 0.008, 0.016];
 /** Of the chart's colours those that differ most. */
 export const COLORS = [0, 1, 3, 4, 2];
 
-/** Of one design's experiments: the rate whose first seed has the lowest loss, and the losses of all seeds at that rate. */
-export function atBestRate(runs) {
-  const tried = runs.filter(({ seed }) => seed === 1).map((run) => ({ rate: run.optimizer.learningRate, loss: lossOf(run) })).sort((a, b) => a.loss - b.loss);
+/**
+ * Of one design's experiments: the rate whose first seed has the lowest loss, and the losses of all seeds at
+ * that rate; both up to the trained length, if that is given.
+ */
+export function atBestRate(runs, context) {
+  const loss = (run) => lossOf(run, context);
+  const tried = runs.filter(({ seed }) => seed === 1).map((run) => ({ rate: run.optimizer.learningRate, loss: loss(run) })).sort((a, b) => a.loss - b.loss);
   if (tried.length === 0) return undefined;
   const chosen = runs.filter(({ optimizer }) => optimizer.learningRate === tried[0].rate).sort((a, b) => a.seed - b.seed);
-  return { rate: tried[0].rate, tried: tried.toSorted((a, b) => a.rate - b.rate), ...spread(chosen.map(lossOf)) };
+  return { rate: tried[0].rate, tried: tried.toSorted((a, b) => a.rate - b.rate), ...spread(chosen.map(loss)) };
 }
 
 /** By design: its rate, its losses, and how much higher they are than the first design's, seed by seed. */
@@ -33,11 +37,11 @@ const plusMinus = ({ mean, deviation }) => `${nats(mean)}${deviation === undefin
 
 const millions = (n) => `${(n / 1e6).toFixed(2)} M`;
 
-/** By design, at its best rate: the loss of each stretch of positions, and how much higher than the first design's. */
-export function byPosition({ variants, runs }) {
+/** By design, at the rate that is best up to the trained length: the loss of each stretch of positions, and how much higher than the first design's. */
+export function byPosition({ variants, runs, settings: { context } }) {
   const rows = variants.flatMap(({ name }) => {
     const own = runs.filter(({ variant }) => variant === name);
-    const best = atBestRate(own);
+    const best = atBestRate(own, context);
     if (!best) return [];
     const chosen = own.filter(({ optimizer, heldOut }) => optimizer.learningRate === best.rate && heldOut.length > 0).sort((a, b) => a.seed - b.seed);
     return [{ name, rate: best.rate, parts: (chosen[0]?.heldOut ?? []).map(({ from, to, tokens }, i) => ({ from, to, tokens, ...spread(chosen.map(({ heldOut }) => heldOut[i].nll)) })) }];

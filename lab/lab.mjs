@@ -44,12 +44,12 @@ export class Lab {
   }
 
   /**
-   * Finds a variant's learning rate with the first seed, over a ladder that goes on where its best is its
-   * end, and trains the other seeds at that rate. `optimizer(rate)`.
+   * Finds a variant's learning rate with the first seed, by the loss up to the trained length, over a ladder
+   * that goes on where its best is its end, and trains the other seeds at that rate. `optimizer(rate)`.
    */
   async tuned(variant, rates, optimizer, what = {}) {
     const losses = new Map();
-    const attempt = async (rate) => losses.set(rate, lossOf(await this.run(variant, { optimizer: optimizer(rate), seed: 1, ...what })));
+    const attempt = async (rate) => losses.set(rate, lossOf(await this.run(variant, { optimizer: optimizer(rate), seed: 1, ...what }), this.settings.context));
     const best = () => [...losses].sort((a, b) => a[1] - b[1])[0][0];
     await Promise.all(this.ladder(rates).map(attempt));
     for (let i = 0; i < EXTENSIONS && this.mostRates === undefined; i++) {

@@ -15,7 +15,7 @@ function atRate(runs) {
   const rows = Object.entries(OPTIMIZERS).map(([name, { name: key }]) => [name, runs.filter(({ optimizer }) => optimizer.name === key).sort((a, b) => a.seed - b.seed)]).filter(([, own]) => own.length > 0).map(([name, own]) => {
     const clipped = own.flatMap(({ curve }) => curve.map((point) => point.clipped)).filter((each) => each !== undefined);
     const steps = own[0].curve.map(({ step }, at) => ({ x: step, y: round(mean(own.filter(({ curve }) => curve.length > at).map(({ curve }) => curve[at].score)), 2) }));
-    return { name, ...spread(own.map(lossOf)), largest: spread(own.map(({ curve }) => Math.max(...curve.map(({ score }) => score)))), ...(clipped.length > 0 ? { clipped: round(mean(clipped), 2) } : {}), curve: steps };
+    return { name, ...spread(own.map((run) => lossOf(run))), largest: spread(own.map(({ curve }) => Math.max(...curve.map(({ score }) => score)))), ...(clipped.length > 0 ? { clipped: round(mean(clipped), 2) } : {}), curve: steps };
   });
   const muon = rows.find(({ name }) => name === 'Muon');
   return rows.map((row) => ({ ...row, ...(muon && row !== muon ? { difference: difference(row.values, muon.values) } : {}) }));

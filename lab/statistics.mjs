@@ -3,10 +3,11 @@
 export const mean = (numbers) => numbers.reduce((sum, each) => sum + each, 0) / numbers.length;
 export const round = (value, digits = 4) => Number(value.toFixed(digits));
 
-/** Mean loss of an experiment's held-out tokens, in nats; Infinity where training diverged. */
-export function lossOf({ heldOut }) {
-  const tokens = heldOut.reduce((sum, part) => sum + part.tokens, 0);
-  return tokens === 0 ? Infinity : heldOut.reduce((sum, { nll, tokens: own }) => sum + nll * own, 0) / tokens;
+/** Mean loss of an experiment's held-out tokens up to position `most`, in nats; Infinity where training diverged. */
+export function lossOf({ heldOut }, most = Infinity) {
+  const parts = heldOut.filter(({ to = 0 }) => to <= most);
+  const tokens = parts.reduce((sum, part) => sum + part.tokens, 0);
+  return tokens === 0 ? Infinity : parts.reduce((sum, { nll, tokens: own }) => sum + nll * own, 0) / tokens;
 }
 
 /** Standard deviation of a sample; undefined for one number. */

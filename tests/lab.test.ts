@@ -125,6 +125,15 @@ describe('arithmetic', () => {
     expect(difference([1.1], [1])).toEqual({ mean: 0.1, decided: false });
     expect(lossOf({ heldOut: [{ nll: 2, tokens: 10 }, { nll: 5, tokens: 20 }] })).toBe(4);
     expect(lossOf({ heldOut: [] })).toBe(Infinity);
+    expect(lossOf({ heldOut: [{ to: 8, nll: 2, tokens: 10 }, { to: 16, nll: 5, tokens: 20 }] }, 8)).toBe(2);
+  });
+
+  it('of positions: at the rate that is best up to the trained length, whatever comes beyond', async () => {
+    const { byPosition } = await load('lab/compared.mjs');
+    const run = (variant: string, rate: number, within: number, beyond: number) => ({ ...record(variant, rate, 1, 0), heldOut: [{ from: 0, to: 8, nll: within, tokens: 10 }, { from: 8, to: 16, nll: beyond, tokens: 10 }] });
+    const [a, b] = byPosition({ variants: [{ name: 'a' }, { name: 'b' }], settings: { context: 8 }, runs: [run('a', 0.1, 2, 9), run('a', 0.2, 3, 3), run('b', 0.1, 4, 5)] });
+    expect([a.rate, a.parts.map(({ mean }: { mean: number }) => mean)]).toEqual([0.1, [2, 9]]);
+    expect(b.parts.map(({ difference }: { difference: { mean: number } }) => difference.mean)).toEqual([2, -4]);
   });
 
   it('of designs: the rate of the lowest first seed, all seeds at it, differences to the first design', async () => {

@@ -2,7 +2,7 @@
 // the trained length (arXiv:2305.19466); every fourth layer without them keeps RoPE's loss (SmolLM3;
 // arXiv:2501.18795).
 
-import { lines, page, panelSize } from '../scripts/chart.mjs';
+import { lines, page } from '../scripts/chart.mjs';
 import { runClaim } from './claim.mjs';
 import { byPosition, COLORS, LEFT, lossAxis, madeOf, nats, tellPositions, tuneDesigns } from './compared.mjs';
 import { common } from './shapes.mjs';
@@ -34,7 +34,7 @@ export const claim = {
     const ticks = designs[0].parts.map(({ to }) => to);
     const x = { ticks, log: true, label: (to) => `to ${to}` };
     return page({
-      width: LEFT + panelSize.width + 330, about: result.about, source: madeOf(result),
+      width: 740, about: result.about, source: madeOf(result),
       panels: [lines({ left: LEFT, title: 'Held-out loss by position in the story', note: `trained on ${result.settings.context} tokens; nats per token from the position before`, x, y: lossAxis(series.flatMap(({ single }) => single.map(({ y }) => y))), series })],
     });
   },

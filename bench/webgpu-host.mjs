@@ -7,8 +7,9 @@ import { parseArgs } from 'node:util';
 import { Gpu } from '../dist/backends/webgpu/gpu.js';
 import { WebGpuBackend } from '../dist/backends/webgpu/index.js';
 import { syntheticEngine } from '../dist/engine/synthetic.js';
-import { publishedConfigs } from '../dist/models/published_configs.js';
+import { findPublished } from '../dist/models/published.js';
 import { foundOnH100, idleAdapter, idleDevice } from './idle-device.mjs';
+import { publishedShape } from './published-shape.mjs';
 
 const { values: options } = parseArgs({
   options: { shape: { type: 'string', default: '8b' }, format: { type: 'string', default: 'f16' }, layers: { type: 'string' }, prompt: { type: 'string', default: '2048' }, runs: { type: 'string', default: '8' } },
@@ -18,9 +19,8 @@ const { device, counts, reset } = idleDevice();
 const gpu = await Gpu.on(idleAdapter, device);
 gpu.capabilities = { ...gpu.capabilities, ...foundOnH100 };
 const backend = new WebGpuBackend(gpu);
-const { config } = publishedConfigs[options.shape] ?? publishedConfigs[`qwen3-${options.shape}`] ?? (() => { throw new Error(`no published shape is called ${options.shape}`); })();
 // The vocabulary's size changes nothing here but the time that made-up weights take.
-const engine = await syntheticEngine({ ...config, vocab_size: 2000, ...(options.layers && { num_hidden_layers: Number(options.layers) }) }, backend, options.format);
+const engine = await syntheticEngine({ ...publishedShape(findPublished, options.shape), vocab_size: 2000, ...(options.layers && { num_hidden_layers: Number(options.layers) }) }, backend, options.format);
 const tokens = Array.from({ length: Number(options.prompt) }, (_, i) => i % 1000);
 for (let i = 0; i < Number(options.runs); i++) {
   reset();

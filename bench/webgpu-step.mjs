@@ -6,6 +6,7 @@
 //     [--contexts 512,8192,32768] [--profile] [--profile-prefill] [--dist ../dist]
 
 import { parseArgs } from 'node:util';
+import { publishedShape } from './published-shape.mjs';
 import { openDevice } from './webgpu-device.mjs';
 
 const { values: options } = parseArgs({
@@ -22,8 +23,8 @@ const { parameters } = await from('nn/index.js');
 const { benchmark } = await from('generate/benchmark.js');
 const { byteLength } = await from('tensor/index.js');
 
-const { publishedConfigs } = await from('models/published_configs.js');
-const { config: published } = publishedConfigs[options.shape] ?? publishedConfigs[`qwen3-${options.shape}`] ?? (() => { throw new Error(`no published shape is called ${options.shape}`); })();
+const { findPublished } = await from('models/published.js');
+const published = publishedShape(findPublished, options.shape);
 const expertKey = ['num_experts', 'n_routed_experts'].find((key) => key in published);
 const config = { ...published, ...(options.layers && { num_hidden_layers: Number(options.layers) }), ...(options.experts && { [expertKey]: Number(options.experts) }) };
 

@@ -80,9 +80,9 @@ export const lossAxis = (values, label = (tick) => tick.toFixed(2)) => {
 };
 
 export const LEFT = 56;
-/** One panel of dots; `panels(right)`: more of them, from that place on, which end at `width`. */
-export function drawDesigns(result, { title, detail, rows = result.summary.designs, aside = 150, more = () => [], width = 0 }) {
-  const losses = rows.map((row, i) => ({ name: row.name, note: detail(row), values: row.values, mean: row.mean, label: `${nats(row.mean)}${row.difference ? `, ${against(row.difference)}` : ''}`, color: COLORS[i] }));
+/** One panel of dots; `more(right)`: more panels, from that place on, which end at `width`. `color(i)`: a row's, where there are more rows than colours. */
+export function drawDesigns(result, { title, detail, rows = result.summary.designs, color = (i) => COLORS[i], aside = 150, more = () => [], width = 0 }) {
+  const losses = rows.map((row, i) => ({ name: row.name, note: detail(row), values: row.values, mean: row.mean, label: `${nats(row.mean)}${row.difference ? `, ${against(row.difference)}` : ''}`, color: color(i) }));
   const right = LEFT + aside + panelSize.width + 230;
   const panels = [dots({ left: LEFT, title, note: 'nats per held-out token; a dot per seed; differences ± standard error', axis: lossAxis(rows.flatMap(({ values }) => values)), rows: losses, aside }), ...more(right)];
   return page({ width: Math.max(width + right, 740), height: 76 + Math.max(rows.length * 60, width > 0 ? panelSize.height : 0) + 60, about: result.about, source: madeOf(result), panels });

@@ -7,6 +7,9 @@ import { runClaim } from './claim.mjs';
 import { COLORS, compareDesigns, drawDesigns, tellDesigns, tuneDesigns } from './compared.mjs';
 import { hiddenOf, latent, ofSize, plain } from './shapes.mjs';
 
+/** All latent ones have the same colour. */
+const color = (i) => COLORS[Math.min(i, 3)];
+
 export const claim = {
   name: 'latent-attention',
   about: 'Latent attention (MLA) against grouped queries (GQA, MQA) and all heads (MHA), at equal parameters: loss and bytes of keys and values.',
@@ -27,10 +30,10 @@ export const claim = {
   tell: ({ summary: { designs } }) => tellDesigns(designs, ({ hidden, kvBytesPerToken }) => `${hidden} parameters, ${kvBytesPerToken} B of keys and values a token`),
 
   figure: (result) => drawDesigns(result, {
-    title: 'Held-out loss', detail: ({ rate }) => `rate ${rate}`, aside: 110, width: 320,
+    title: 'Held-out loss', detail: ({ rate }) => `rate ${rate}`, color, aside: 110, width: 320,
     more: (left) => [bars({
       left, title: 'Keys and values of a token', note: 'bf16, all layers', aside: 110, length: 120,
-      rows: result.summary.designs.map(({ name, hidden, kvBytesPerToken }, i) => ({ name, note: `${(hidden / 1e3).toFixed(0)} k parameters`, value: kvBytesPerToken, label: `${kvBytesPerToken} B`, color: COLORS[i] })),
+      rows: result.summary.designs.map(({ name, hidden, kvBytesPerToken }, i) => ({ name, note: `${(hidden / 1e3).toFixed(0)} k parameters`, value: kvBytesPerToken, label: `${kvBytesPerToken} B`, color: color(i) })),
     })],
   }),
 };

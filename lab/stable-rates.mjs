@@ -60,8 +60,8 @@ export const claim = {
     const second = LEFT + panelSize.width + 210;
     return page({
       width: second + panelSize.width + 170, about: result.about, source: madeOf(result), panels: [
-        lines({ left: LEFT, title: 'Held-out loss by learning rate', note: `hollow: ${FAILED} nats above the design's best, or no number`, x, y: { ticks: [2, 3, 4, 5, 6, 7], clamped: true, label: String }, series: lossSeries }),
-        lines({ left: second, title: 'Largest attention score of training', note: 'both axes logarithmic', x, y: { ticks: [1, 10, 100, 1000, 10000, 100000], log: true, clamped: true, label: String }, series: scoreSeries }),
+        lines({ left: LEFT, title: 'Held-out loss by learning rate', note: `hollow: ${FAILED} nats above the design's best, or no number`, x, y: { ticks: [3, 3.5, 4, 4.5, 5, 5.5, 6], clamped: true, label: String }, series: lossSeries }),
+        lines({ left: second, title: 'Largest attention score of training', note: 'both axes logarithmic', x, y: { ticks: [1, 10, 100, 1000, 10000, 100000, 1000000], log: true, clamped: true, label: String }, series: scoreSeries }),
       ],
     });
   },

@@ -33,6 +33,9 @@ const WEIGHT_STRIDE: u32 = PAGE / 4u + 2u;
 const SCORE_STRIDE: u32 = PAGE + 4u;
 const PAGE_UNITS: u32 = PAGE / UNIT;
 const TEAMS: u32 = GROUP / SUBGROUP;
+// Where the last unit of scores begins. Units are taken from places that a driver sees to be no larger than
+// the last, so that it need not check each (see product_matrix).
+const LAST_SCORES: u32 = (ROWS - UNIT) * SCORE_STRIDE + PAGE - UNIT;
 
 var<workgroup> stage: array<vec2u, max(ROWS, PAGE) * STRIDE>;
 var<workgroup> scores: array<f32, ROWS * SCORE_STRIDE>;
@@ -56,12 +59,20 @@ fn put(row: u32, column: u32, columns: u32, four: vec4f, least: f32) -> f32 {
 
 fn sees(run: Run, position: u32) -> bool { return position >= run.low && position < run.high; }
 
+// Keys and values as the pages hold them. What is f16 already goes into the stage as it is, under a scale of 1.
 //#if HALF
-fn key4(i: u32) -> vec4f { let two = k[i]; return vec4f(unpack_halves(two.x), unpack_halves(two.y)); }
-fn value4(i: u32) -> vec4f { let two = v[i]; return vec4f(unpack_halves(two.x), unpack_halves(two.y)); }
+alias Four = vec2u;
+fn put_stored(row: u32, column: u32, columns: u32, four: Four, least: f32) -> f32 {
+  if (column < columns) { stage[row * STRIDE + column] = four; }
+  return 1.0;
+}
+fn key_scale_of(key: u32) -> f32 { return 1.0; }
+fn value_scale_of(key: u32) -> f32 { return 1.0; }
 //#else
-fn key4(i: u32) -> vec4f { return k[i]; }
-fn value4(i: u32) -> vec4f { return v[i]; }
+alias Four = vec4f;
+fn put_stored(row: u32, column: u32, columns: u32, four: Four, least: f32) -> f32 { return put(row, column, columns, four, least); }
+fn key_scale_of(key: u32) -> f32 { return key_scale[key]; }
+fn value_scale_of(key: u32) -> f32 { return value_scale[key]; }
 //#endif
 
 @compute @workgroup_size(GROUP)
@@ -90,7 +101,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   workgroupBarrier();
   //#unroll
   for (var d = 0u; d < KEY_UNITS; d++) {
-    let queries_{d} = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT, UNIT>, row_major>(&stage, subgroup * UNIT * STRIDE + d * UNIT / 4u, STRIDE * STRIDE_UNIT);
+    let queries_{d} = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT, UNIT>, row_major>(&stage, min(subgroup * UNIT * STRIDE, (ROWS - UNIT) * STRIDE) + d * UNIT / 4u, STRIDE * STRIDE_UNIT);
   }
   let my_scale = query_scale[row] * p.scale;
   //#unroll
@@ -123,35 +134,35 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       // anything, and nothing times infinity is no number: zeros.
       //#unroll
       for (var i = 0u; i < PAGE_LOADS; i++) {
-        var key_{i} = vec4f();
-        if (member < KEY && sees(seen, logical * PAGE + i * TEAMS + subgroup)) { key_{i} = key4((page_row + i * TEAMS + subgroup) * KEY + member); }
+        var key_{i} = Four();
+        if (member < KEY && sees(seen, logical * PAGE + i * TEAMS + subgroup)) { key_{i} = k[(page_row + i * TEAMS + subgroup) * KEY + member]; }
       }
       workgroupBarrier();
       //#unroll
       for (var i = 0u; i < PAGE_LOADS; i++) {
-        let scale_{i} = put(i * TEAMS + subgroup, member, KEY, key_{i}, 0.0);
+        let scale_{i} = put_stored(i * TEAMS + subgroup, member, KEY, key_{i}, 0.0);
         if (member == 0u) { key_scale[i * TEAMS + subgroup] = scale_{i}; }
       }
       //#unroll
       for (var i = 0u; i < PAGE_LOADS; i++) {
-        var value_{i} = vec4f();
-        if (member < VALUES && sees(seen, logical * PAGE + i * TEAMS + subgroup)) { value_{i} = value4((page_row + i * TEAMS + subgroup) * (p.value_width / 4u) + member); }
+        var value_{i} = Four();
+        if (member < VALUES && sees(seen, logical * PAGE + i * TEAMS + subgroup)) { value_{i} = v[(page_row + i * TEAMS + subgroup) * (p.value_width / 4u) + member]; }
       }
       workgroupBarrier();
       for (var j = 0u; j < PAGE_UNITS; j++) {
         var products = subgroup_matrix_result<f32, UNIT, UNIT>();
         //#unroll
         for (var d = 0u; d < KEY_UNITS; d++) {
-          let keys_{d} = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT, UNIT>, col_major>(&stage, j * UNIT * STRIDE + d * UNIT / 4u, STRIDE * STRIDE_UNIT);
+          let keys_{d} = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT, UNIT>, col_major>(&stage, min(j * UNIT * STRIDE, (PAGE - UNIT) * STRIDE) + d * UNIT / 4u, STRIDE * STRIDE_UNIT);
           products = subgroupMatrixMultiplyAccumulate(queries_{d}, keys_{d}, products);
         }
-        subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + j * UNIT, products, SCORE_STRIDE);
+        subgroupMatrixStore<row_major>(&scores, min(subgroup * UNIT * SCORE_STRIDE + j * UNIT, LAST_SCORES), products, SCORE_STRIDE);
       }
       if (lane == 0u) { atomicStore(&raised[0], 0u); }
       workgroupBarrier();
       //#unroll
       for (var i = 0u; i < PAGE_LOADS; i++) {
-        let by_{i} = put(i * TEAMS + subgroup, member, VALUES, value_{i}, 1.0);
+        let by_{i} = put_stored(i * TEAMS + subgroup, member, VALUES, value_{i}, 1.0);
         if (member == 0u) { value_scale[i * TEAMS + subgroup] = by_{i}; }
       }
       var most = LOWEST;
@@ -159,7 +170,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         for (var c = 0u; c < 4u; c++) {
           let key = 8u * i + 4u * side + c;
           let position = logical * PAGE + key;
-          if (position >= from_position && position < to_position) { most = max(most, scores[row * SCORE_STRIDE + key] * my_scale * key_scale[key]); }
+          if (position >= from_position && position < to_position) { most = max(most, scores[row * SCORE_STRIDE + key] * my_scale * key_scale_of(key)); }
         }
       }
       most = max(most, subgroupShuffleXor(most, 1u));
@@ -177,9 +188,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           let key = 8u * i + 4u * side + c;
           let position = logical * PAGE + key;
           if (position >= from_position && position < to_position) {
-            let weight = exp(scores[row * SCORE_STRIDE + key] * my_scale * key_scale[key] - largest);
+            let weight = exp(scores[row * SCORE_STRIDE + key] * my_scale * key_scale_of(key) - largest);
             total += weight;
-            four[c] = weight * value_scale[key];
+            four[c] = weight * value_scale_of(key);
           }
         }
         weights[row * WEIGHT_STRIDE + 2u * i + side] = bitcast<vec2u>(vec4<f16>(four));
@@ -189,18 +200,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         // A unit at a time, by turns where the scores were.
         //#unroll
         for (var i = 0u; i < VALUE_UNITS; i++) {
-          subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + i % PAGE_UNITS * UNIT, sums_{i}, SCORE_STRIDE);
+          subgroupMatrixStore<row_major>(&scores, min(subgroup * UNIT * SCORE_STRIDE + i % PAGE_UNITS * UNIT, LAST_SCORES), sums_{i}, SCORE_STRIDE);
           workgroupBarrier();
           for (var c = side; c < UNIT; c += 2u) { scores[row * SCORE_STRIDE + i % PAGE_UNITS * UNIT + c] *= keep; }
           workgroupBarrier();
-          sums_{i} = subgroupMatrixLoad<subgroup_matrix_result<f32, UNIT, UNIT>, row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + i % PAGE_UNITS * UNIT, SCORE_STRIDE);
+          sums_{i} = subgroupMatrixLoad<subgroup_matrix_result<f32, UNIT, UNIT>, row_major>(&scores, min(subgroup * UNIT * SCORE_STRIDE + i % PAGE_UNITS * UNIT, LAST_SCORES), SCORE_STRIDE);
         }
       }
       for (var j = 0u; j < PAGE_UNITS; j++) {
-        let left = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT, UNIT>, row_major>(&weights, subgroup * UNIT * WEIGHT_STRIDE + j * UNIT / 4u, WEIGHT_STRIDE * STRIDE_UNIT);
+        let left = subgroupMatrixLoad<subgroup_matrix_left<f16, UNIT, UNIT>, row_major>(&weights, min(subgroup * UNIT * WEIGHT_STRIDE + j * UNIT / 4u, (ROWS - UNIT) * WEIGHT_STRIDE + (PAGE - UNIT) / 4u), WEIGHT_STRIDE * STRIDE_UNIT);
         //#unroll
         for (var i = 0u; i < VALUE_UNITS; i++) {
-          let values_{i} = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT, UNIT>, row_major>(&stage, j * UNIT * STRIDE + i * UNIT / 4u, STRIDE * STRIDE_UNIT);
+          let values_{i} = subgroupMatrixLoad<subgroup_matrix_right<f16, UNIT, UNIT>, row_major>(&stage, min(j * UNIT * STRIDE, (PAGE - UNIT) * STRIDE) + i * UNIT / 4u, STRIDE * STRIDE_UNIT);
           sums_{i} = subgroupMatrixMultiplyAccumulate(left, values_{i}, sums_{i});
         }
       }
@@ -211,7 +222,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   workgroupBarrier();
   //#unroll
   for (var i = 0u; i < VALUE_UNITS; i++) {
-    subgroupMatrixStore<row_major>(&scores, subgroup * UNIT * SCORE_STRIDE + i % PAGE_UNITS * UNIT, sums_{i}, SCORE_STRIDE);
+    subgroupMatrixStore<row_major>(&scores, min(subgroup * UNIT * SCORE_STRIDE + i % PAGE_UNITS * UNIT, LAST_SCORES), sums_{i}, SCORE_STRIDE);
     workgroupBarrier();
     for (var c = side; c < UNIT / 4u; c += 2u) {
       let at = row * SCORE_STRIDE + i % PAGE_UNITS * UNIT + 4u * c;

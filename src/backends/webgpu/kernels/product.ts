@@ -43,6 +43,8 @@ export const matrixTilings = ({ subgroup }: MatrixUnit): readonly Tiling[] => [
   { tile: [128, 256], part: [64, 64], lanesPerPart: subgroup, depth: 32 },
   { tile: [128, 128], part: [64, 64], lanesPerPart: subgroup, depth: 32 },
   { tile: [64, 64], part: [32, 32], lanesPerPart: subgroup, depth: 32 },
+  // Few rows wait for B: more of it is asked for at a time.
+  { tile: [32, 64], part: [32, 16], lanesPerPart: subgroup, depth: 64 },
 ];
 
 /** As many lanes keep a large GPU busy; on matrix units, where each holds more, fewer do. */

@@ -131,15 +131,22 @@ alias Left = subgroup_matrix_left<f16, UNIT_K, UNIT_M>;
 alias Right = subgroup_matrix_right<f16, UNIT_N, UNIT_K>;
 alias Sums = subgroup_matrix_result<f32, UNIT_N, UNIT_M>;
 
+// Where the last unit of a tile begins. WebGPU checks that every unit lies within its array, which a driver
+// can do once for all, while it compiles, if the places are seen to be no larger: this doubles the rate.
+const LAST_K: u32 = DEPTH - UNIT_K;
 //#if A_TALL
-fn a_unit(m: u32, k: u32) -> Left { return subgroupMatrixLoad<Left, col_major>(&a_tile, (k * A_STRIDE + m / 8u) * CELLS, A_STRIDE * STRIDE_UNIT); }
+const LAST_A: u32 = LAST_K * A_STRIDE + (TILE_M - UNIT_M) / 8u;
+fn a_unit(m: u32, k: u32) -> Left { return subgroupMatrixLoad<Left, col_major>(&a_tile, min(k * A_STRIDE + m / 8u, LAST_A) * CELLS, A_STRIDE * STRIDE_UNIT); }
 //#else
-fn a_unit(m: u32, k: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&a_tile, (m * A_STRIDE + k / 8u) * CELLS, A_STRIDE * STRIDE_UNIT); }
+const LAST_A: u32 = (TILE_M - UNIT_M) * A_STRIDE + LAST_K / 8u;
+fn a_unit(m: u32, k: u32) -> Left { return subgroupMatrixLoad<Left, row_major>(&a_tile, min(m * A_STRIDE + k / 8u, LAST_A) * CELLS, A_STRIDE * STRIDE_UNIT); }
 //#endif
 //#if B_TALL
-fn b_unit(n: u32, k: u32) -> Right { return subgroupMatrixLoad<Right, row_major>(&b_tile, (k * B_STRIDE + n / 8u) * CELLS, B_STRIDE * STRIDE_UNIT); }
+const LAST_B: u32 = LAST_K * B_STRIDE + (TILE_N - UNIT_N) / 8u;
+fn b_unit(n: u32, k: u32) -> Right { return subgroupMatrixLoad<Right, row_major>(&b_tile, min(k * B_STRIDE + n / 8u, LAST_B) * CELLS, B_STRIDE * STRIDE_UNIT); }
 //#else
-fn b_unit(n: u32, k: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&b_tile, (n * B_STRIDE + k / 8u) * CELLS, B_STRIDE * STRIDE_UNIT); }
+const LAST_B: u32 = (TILE_N - UNIT_N) * B_STRIDE + LAST_K / 8u;
+fn b_unit(n: u32, k: u32) -> Right { return subgroupMatrixLoad<Right, col_major>(&b_tile, min(n * B_STRIDE + k / 8u, LAST_B) * CELLS, B_STRIDE * STRIDE_UNIT); }
 //#endif
 
 //#if A_TALL
@@ -228,7 +235,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var i = 0u; i < UNITS_M; i++) {
     //#unroll
     for (var j = 0u; j < UNITS_N; j++) {
-      subgroupMatrixStore<row_major>(&results, (i * UNITS_N + j) % 2u * TURN + subgroup * UNIT, sums_{i}_{j}, UNIT_N);
+      subgroupMatrixStore<row_major>(&results, min((i * UNITS_N + j) % 2u * TURN + subgroup * UNIT, 2u * TURN - UNIT), sums_{i}_{j}, UNIT_N);
       workgroupBarrier();
       for (var e = 4u * (lane % SUBGROUP); e < UNIT; e += 4u * SUBGROUP) {
         let at = (i * UNITS_N + j) % 2u * TURN + subgroup * UNIT + e;

@@ -40,6 +40,7 @@ const elementwise: Case[] = [
   { op: 'silu_mul', inputs: [floats([30, 72], 1, 200), floats([30, 72], 2)], note: 'far beyond where exp overflows' },
   { op: 'temperature', inputs: [floats([4, 2, 5]), integers([4], [0, 7, 8, 100_000])], attrs: { floorScale: 8, strength: 0.1 }, note: 'far out' },
   { op: 'copy', inputs: [floats([9, 7]), floats([5, 7], 2)], readInput: 0 },
+  ...(['f16', 'q8_0'] as const).map((dtype): Case => ({ op: 'copy', inputs: [stored({ shape: [9, 64], dtype }), stored({ shape: [6, 64], dtype }, 2)], readInput: 0, note: dtype })),
 ];
 
 const rope: Case[] = ['half', 'interleaved'].flatMap((layout) => [

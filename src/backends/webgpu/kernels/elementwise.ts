@@ -1,5 +1,6 @@
 // Kernels with a lane per element of the output: arithmetic, activations, and moving numbers about.
 
+import { byteLength } from '../../../tensor/index.js';
 import type { Attrs, Call, DType, Operand } from '../../../tensor/index.js';
 import { count, float, LANES, typed } from '../kernel.js';
 import type { Dispatch, Kernel } from '../kernel.js';
@@ -65,9 +66,9 @@ const rope: Kernel = {
 
 // Writes the first words of its first input.
 const copy: Kernel = {
-  accepts: ([to, from]) => to.dtype === from.dtype && (to.dtype === 'f32' || to.dtype === 'i32'),
+  accepts: ([to, from]) => to.dtype === from.dtype && byteLength(from) % 4 === 0,
   dispatch({ inputs: [to, from] }) {
-    const n = count(from);
+    const n = byteLength(from.spec) / 4;
     return { source: 'copy', writes: [to], reads: [from], constants: [n], groups: Math.ceil(n / LANES), group: LANES };
   },
 };

@@ -94,9 +94,8 @@ const pagedAttention: Kernel = {
 
 const SPLIT_LANES = 128;
 const MERGE_LANES = 256;
-/** Lanes that share a key, and keys that they share at a time where they can add up without workgroup memory. */
-const TEAM = 4;
-const KEYS = 4;
+/** Pieces of eight numbers of a key that one lane takes, about: as many loads can be under way. */
+const KEY_PIECES = 4;
 const MOST_SPLITS = 128;
 /** Query heads that a workgroup serves: their queries and scores must fit its memory, their sums its registers. */
 const MOST_SHARE = 8;
@@ -113,9 +112,15 @@ function splitAttention({ inputs, outputs }: Call, parameters: Readonly<{ HEAD: 
   const SPLITS = Math.min(MOST_SPLITS, 2 ** Math.ceil(Math.log2(Math.max(1, busyGroups / sets))));
   const items = tokens * heads;
   const parts = SPLITS === 1 ? outputs[0] : scratch(0, { shape: [items, SPLITS, parameters.VALUE + 4], dtype: 'f32' });
-  const SUBGROUPS = subgroupLanes >= TEAM;
+  const [EIGHTS, ROWS] = [width / 8, Math.floor(SPLIT_LANES / (parameters.VALUE / 4))];
+  // Lanes that share a key: a power of two.
+  const TEAM = 2 ** Math.floor(Math.log2(Math.max(1, Math.min(EIGHTS / KEY_PIECES, SPLIT_LANES / 4))));
+  const TILE = SPLIT_LANES / TEAM;
+  const SUBGROUPS = subgroupLanes >= TEAM && subgroupLanes <= SPLIT_LANES;
   const split: Dispatch = {
-    source: 'paged_attention_split', parameters: { ...parameters, SHARE, SPLITS, TEAM, KEYS: SUBGROUPS ? KEYS : 1, SUBGROUPS }, writes: [parts], reads: inputs, constants,
+    source: 'paged_attention_split', parameters: {
+      ...parameters, SHARE, SPLITS, TEAM, STEPS: Math.ceil(EIGHTS / TEAM), LOADS: Math.ceil(TILE / ROWS), SUBGROUP: subgroupLanes, SUBGROUPS, PARTS: SUBGROUPS ? SPLIT_LANES / subgroupLanes : TILE,
+    }, writes: [parts], reads: inputs, constants,
     groups: sets * SPLITS, group: SPLIT_LANES,
   };
   const merge: Dispatch = {

@@ -2,7 +2,7 @@
 // divided over SPLITS workgroups (flash-decoding, Dao et al. 2023), so that one token keeps a whole GPU
 // reading. A workgroup takes one part of the positions for SHARE query heads of one key head, which so
 // read its keys and values once, and walks it TILE positions at a time with a running maximum (online
-// softmax, Milakov and Gimelshein 2018): TEAM lanes share KEYS keys, then COLUMNS lanes share a value.
+// softmax, Milakov and Gimelshein 2018): TEAM lanes share a key, then COLUMNS lanes share a value.
 // What it leaves of each head is a row of sums and, behind it, the largest score and the total weight,
 // for paged_attention_merge; with one split alone, the result. With HALF the pages hold f16.
 struct Params {
@@ -29,20 +29,16 @@ struct Params {
 //#include half
 
 const LOWEST: f32 = -3.4028234e38;
-const TEAMS: u32 = GROUP / TEAM;
-const TILE: u32 = TEAMS * KEYS;
+const TILE: u32 = GROUP / TEAM;
 const EIGHTS: u32 = HEAD / 8u;
 const COLUMNS: u32 = VALUE / 4u;
 const ROWS: u32 = GROUP / COLUMNS;
-// Lanes that look for a head's largest score.
-const SCANS: u32 = 8u;
 // Positions below which a part is not worth a workgroup.
 const LEAST_SHARE: u32 = 16u;
 var<workgroup> query: array<vec4f, SHARE * HEAD / 4u>;
 var<workgroup> weights: array<f32, SHARE * TILE>;
-var<workgroup> tops: array<f32, SHARE * SCANS>;
-var<workgroup> largest: array<f32, SHARE>;
-var<workgroup> keep: array<f32, SHARE>;
+// The largest scores of each head's tile, of as many keys each as a subgroup has.
+var<workgroup> tops: array<f32, SHARE * PARTS>;
 var<workgroup> sums: array<vec4f, GROUP>;
 var<workgroup> totals: array<f32, GROUP>;
 // Row of the store in which this head of each position of the tile lies.
@@ -56,7 +52,12 @@ fn team_sum(value: f32, lane: u32) -> f32 {
   for (var apart = TEAM / 2u; apart > 0u; apart /= 2u) { sum += subgroupShuffleXor(sum, apart); }
   return sum;
 }
+fn note_top(head: u32, score: f32, lane: u32) {
+  let top = subgroupMax(score);
+  if (lane % SUBGROUP == 0u) { tops[head * PARTS + lane / SUBGROUP] = top; }
+}
 //#else
+fn note_top(head: u32, score: f32, lane: u32) { tops[head * PARTS + lane / TEAM] = score; }
 var<workgroup> products: array<f32, GROUP>;
 
 fn team_sum(value: f32, lane: u32) -> f32 {
@@ -106,100 +107,98 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
 
   for (var i = lane; i < SHARE * HEAD / 4u; i += GROUP) { query[i] = q[first_head * HEAD / 4u + i] * p.scale; }
-  if (lane < SHARE) { largest[lane] = LOWEST; }
   let member = lane % TEAM;
   let mine = lane / TEAM;
   let width = p.value_width / 4u;
   let column = lane % COLUMNS;
   let row = lane / COLUMNS;
-  var sum = array<vec4f, SHARE>();
-  var total = array<f32, SHARE>();
+  //#unroll
+  for (var h = 0u; h < SHARE; h++) {
+    var sum_{h} = vec4f();
+    var total_{h} = 0.0;
+    var largest_{h} = LOWEST;
+  }
   for (var tile = begin; tile < until; tile += TILE) {
     let count = min(until - tile, TILE);
     workgroupBarrier();
-    var at = array<u32, KEYS>();
-    for (var n = 0u; n < KEYS; n++) {
-      let i = mine + n * TEAMS;
-      let position = min(tile + i, until - 1u);
+    if (lane < TILE) {
+      let position = min(tile + lane, until - 1u);
       var page = page_of(slot, position / PAGE);
       if (page < 0) { raise(p.fault, i32(position)); page = 0; }
-      at[n] = (u32(page) * p.kv_heads + kv_head) * PAGE + position % PAGE;
-      if (member == 0u) { stored[i] = at[n]; }
+      stored[lane] = (u32(page) * p.kv_heads + kv_head) * PAGE + position % PAGE;
     }
-    var dots = array<f32, SHARE * KEYS>();
-    for (var i = member; i < EIGHTS; i += TEAM) {
-      var keys = array<array<vec4f, 2>, KEYS>();
-      for (var n = 0u; n < KEYS; n++) {
-        if (n * TEAMS < count) { keys[n] = key8(at[n] * EIGHTS + i); }
-      }
-      for (var h = 0u; h < SHARE; h++) {
-        let a = query[(h * EIGHTS + i) * 2u];
-        let b = query[(h * EIGHTS + i) * 2u + 1u];
-        for (var n = 0u; n < KEYS; n++) {
-          if (n * TEAMS < count) { dots[h * KEYS + n] += dot(a, keys[n][0]) + dot(b, keys[n][1]); }
+    workgroupBarrier();
+    // All that a lane reads of the tile is asked for before any of it is used.
+    let key = stored[mine] * EIGHTS;
+    //#unroll
+    for (var s = 0u; s < STEPS; s++) {
+      let key_{s} = key8(key + min(s * TEAM + member, EIGHTS - 1u));
+    }
+    //#unroll
+    for (var j = 0u; j < LOADS; j++) {
+      let value_{j} = value4(stored[min(row + j * ROWS, TILE - 1u)] * width + column);
+    }
+    //#unroll
+    for (var h = 0u; h < SHARE; h++) {
+      var dot_{h} = 0.0;
+      //#unroll
+      for (var s = 0u; s < STEPS; s++) {
+        if (s * TEAM + member < EIGHTS) {
+          let at_{h}_{s} = 2u * (h * EIGHTS + s * TEAM + member);
+          dot_{h} += dot(query[at_{h}_{s}], key_{s}[0]) + dot(query[at_{h}_{s} + 1u], key_{s}[1]);
         }
       }
+      // Positions beyond the part's end weigh nothing.
+      let score_{h} = select(LOWEST, team_sum(dot_{h}, lane), mine < count);
+      if (member == h % TEAM) { weights[h * TILE + mine] = score_{h}; }
+      note_top(h, score_{h}, lane);
     }
-    // Positions beyond the part's end weigh nothing.
+    workgroupBarrier();
+    //#unroll
     for (var h = 0u; h < SHARE; h++) {
-      for (var n = 0u; n < KEYS; n++) {
-        let score = team_sum(dots[h * KEYS + n], lane);
-        let i = mine + n * TEAMS;
-        if (member == (h * KEYS + n) % TEAM) { weights[h * TILE + i] = select(LOWEST, score, i < count); }
+      var most_{h} = largest_{h};
+      for (var i = 0u; i < PARTS; i++) { most_{h} = max(most_{h}, tops[h * PARTS + i]); }
+      let keep_{h} = exp(largest_{h} - most_{h});
+      largest_{h} = most_{h};
+      sum_{h} *= keep_{h};
+      total_{h} *= keep_{h};
+      // Each of the TEAM groups of TILE lanes takes every TEAMth head.
+      if (h % TEAM == lane / TILE) {
+        let at_{h} = h * TILE + lane % TILE;
+        weights[at_{h}] = select(0.0, exp(weights[at_{h}] - most_{h}), lane % TILE < count);
       }
     }
     workgroupBarrier();
-    if (lane < SHARE * SCANS) {
-      var top = LOWEST;
-      for (var i = lane % SCANS; i < TILE; i += SCANS) { top = max(top, weights[lane / SCANS * TILE + i]); }
-      tops[lane] = top;
-    }
-    workgroupBarrier();
-    if (lane < SHARE) {
-      var now = largest[lane];
-      for (var i = 0u; i < SCANS; i++) { now = max(now, tops[lane * SCANS + i]); }
-      keep[lane] = exp(largest[lane] - now);
-      largest[lane] = now;
-    }
-    workgroupBarrier();
-    for (var i = lane; i < SHARE * TILE; i += GROUP) {
-      weights[i] = select(0.0, exp(weights[i] - largest[i / TILE]), i % TILE < count);
-    }
-    workgroupBarrier();
-    for (var h = 0u; h < SHARE; h++) { sum[h] *= keep[h]; total[h] *= keep[h]; }
     if (row < ROWS) {
-      // Four values at a time, loaded before any is used: the loads do not wait for each other.
-      for (var r = row; r < count; r += 4u * ROWS) {
-        let rows = vec4u(r, r + ROWS, r + 2u * ROWS, r + 3u * ROWS);
-        let there = min(rows, vec4u(count - 1u));
-        let a = value4(stored[there.x] * width + column);
-        let b = value4(stored[there.y] * width + column);
-        let c = value4(stored[there.z] * width + column);
-        let d = value4(stored[there.w] * width + column);
-        for (var h = 0u; h < SHARE; h++) {
-          let base = h * TILE;
-          let w = select(vec4f(), vec4f(weights[base + there.x], weights[base + there.y], weights[base + there.z], weights[base + there.w]), rows < vec4u(count));
-          sum[h] += w.x * a + w.y * b + w.z * c + w.w * d;
-          total[h] += w.x + w.y + w.z + w.w;
+      //#unroll
+      for (var j = 0u; j < LOADS; j++) {
+        if (row + j * ROWS < count) {
+          //#unroll
+          for (var h = 0u; h < SHARE; h++) {
+            let weight_{j}_{h} = weights[h * TILE + row + j * ROWS];
+            sum_{h} += weight_{j}_{h} * value_{j};
+            total_{h} += weight_{j}_{h};
+          }
         }
       }
     }
   }
+  //#unroll
   for (var h = 0u; h < SHARE; h++) {
     workgroupBarrier();
-    sums[lane] = sum[h];
-    totals[lane] = total[h];
+    sums[lane] = sum_{h};
+    totals[lane] = total_{h};
     workgroupBarrier();
     if (lane < COLUMNS) {
-      var all = sums[lane];
-      var weight = totals[lane];
-      for (var r = 1u; r < ROWS; r++) { all += sums[r * COLUMNS + lane]; weight += totals[r * COLUMNS + lane]; }
+      var all_{h} = sums[lane];
+      var weight_{h} = totals[lane];
+      for (var r = 1u; r < ROWS; r++) { all_{h} += sums[r * COLUMNS + lane]; weight_{h} += totals[r * COLUMNS + lane]; }
       if (SPLITS == 1u) {
-        out[(first_head + h) * COLUMNS + lane] = all / weight;
+        out[(first_head + h) * COLUMNS + lane] = all_{h} / weight_{h};
       } else {
-        let base = ((first_head + h) * SPLITS + split) * (COLUMNS + 1u);
-        out[base + lane] = all;
-        if (lane == 0u) { out[base + COLUMNS] = vec4f(largest[h], weight, 0.0, 0.0); }
+        let base_{h} = ((first_head + h) * SPLITS + split) * (COLUMNS + 1u);
+        out[base_{h} + lane] = all_{h};
+        if (lane == 0u) { out[base_{h} + COLUMNS] = vec4f(largest_{h}, weight_{h}, 0.0, 0.0); }
       }
     }
   }

@@ -9,10 +9,11 @@ const { GPUBufferUsage, GPUMapMode } = globals;
 /** Devices die with their instance, so it stays. */
 let instance;
 
-/** `from` imports a file of the built package; `toggles`: further Dawn features to enable. */
+/** `from` imports a file of the built package; `toggles`: further Dawn features to enable, or with a minus to disable. */
 export async function openDevice(from, toggles = []) {
   // Dawn rounds timestamps to 0.1 ms unless told not to.
-  instance = create(['disable-dawn-features=timestamp_quantization', `enable-dawn-features=${['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', ...toggles].join(',')}`]);
+  const off = toggles.filter((name) => name.startsWith('-')).map((name) => name.slice(1));
+  instance = create([`disable-dawn-features=${['timestamp_quantization', ...off].join(',')}`, `enable-dawn-features=${['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', ...toggles.filter((name) => !name.startsWith('-'))].join(',')}`]);
   const { WebGpuBackend } = await from('backends/webgpu/index.js');
   const { Gpu } = await from('backends/webgpu/gpu.js');
   const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });

@@ -3,7 +3,7 @@
 // step reads as many) large shapes load sooner.
 //
 //   node bench/webgpu-step.mjs [--shape 0.6b|8b|30b-a3b|deepseek-v3|...] [--format f16] [--layers n] [--experts n] [--tokens 64] [--prompt 512] [--sequences 1,32] [--kv f32]
-//     [--contexts 512,8192,32768] [--profile] [--profile-prefill] [--dist ../dist]
+//     [--contexts 512,8192,32768] [--profile] [--profile-prefill] [--toggles disable_robustness] [--dist ../dist]
 
 import { parseArgs } from 'node:util';
 import { publishedShape } from './published-shape.mjs';
@@ -13,7 +13,7 @@ const { values: options } = parseArgs({
   options: {
     shape: { type: 'string', default: '0.6b' }, format: { type: 'string', default: 'f16' }, layers: { type: 'string' }, experts: { type: 'string' }, tokens: { type: 'string', default: '64' },
     prompt: { type: 'string', default: '512' }, sequences: { type: 'string', default: '1' }, kv: { type: 'string', default: 'f32' }, contexts: { type: 'string' }, runs: { type: 'string', default: '3' }, profile: { type: 'boolean', default: false }, 'profile-prefill': { type: 'boolean', default: false },
-    dist: { type: 'string', default: '../dist' },
+    toggles: { type: 'string', default: '' }, dist: { type: 'string', default: '../dist' },
   },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
@@ -28,7 +28,7 @@ const published = publishedShape(findPublished, options.shape);
 const expertKey = ['num_experts', 'n_routed_experts'].find((key) => key in published);
 const config = { ...published, ...(options.layers && { num_hidden_layers: Number(options.layers) }), ...(options.experts && { [expertKey]: Number(options.experts) }) };
 
-const { adapter, backend, device, timed, timePasses, bandwidth } = await openDevice(from);
+const { adapter, backend, device, timed, timePasses, bandwidth } = await openDevice(from, options.toggles.split(',').filter(Boolean));
 const { GPUBufferUsage, GPUMapMode } = globalThis;
 console.log(`${adapter.info.description || adapter.info.device}, features in use: ${[...device.features].join(' ')}`);
 

@@ -16,6 +16,8 @@ const PRODUCT_LANES = 128;
 const MANY_ROWS = 4096;
 /** Up to so many, each workgroup quantises the rows of x for itself. */
 const MOST_QUANTISING = 16384;
+/** Bytes of normed rows that a workgroup keeps (more would leave too few workgroups on a processor), and rows of matrices from which that pays. */
+const [MOST_STAGED, STAGED_ROWS] = [16384, 16384];
 /** Bytes of workgroup memory that sums take beside, for each row of x. */
 const OTHER_BYTES = 3072;
 /** Whether x, [..., columns], has few rows. */
@@ -64,11 +66,12 @@ function plan({ x, matrices, others = [], norm, tokens, rows, xRows = tokens }: 
   const HALVES_APART = w.dtype === 'q4_0';
   const before = separately ? [quantised(x, columns, HALVES_APART, norm, subgroupLanes)] : [];
   const inKernel = separately ? undefined : norm;
+  const STAGED = inKernel !== undefined && !integer && rows >= STAGED_ROWS && xRows === tokens && columns % 8 === 0 && 4 * xRows * columns <= Math.min(MOST_STAGED, workgroupBytes - OTHER_BYTES * tokens);
   const reads = [separately ? before[0].writes[0] : x, ...matrices, ...others, ...(inKernel ? [inKernel.weight] : [])];
   return {
     before, reads, group, rowsPerGroup: (group / LANES) * EACH, constants: weightConstants(w), normConstants: normConstants(inKernel),
     parameters: {
-      ...weightParameters(w), PRODUCTS: integer ? 'integer' : 'float', X: separately ? 'integer' : integer ? 'quantising' : 'float', COLUMNS: columns, HALVES_APART, LANES, EACH, UNROLL, TOKENS: 2 ** Math.ceil(Math.log2(Math.max(tokens, 1))), X_ROWS: xRows,
+      ...weightParameters(w), PRODUCTS: integer ? 'integer' : 'float', X: separately ? 'integer' : integer ? 'quantising' : 'float', COLUMNS: columns, KNOWN_COLUMNS: true, STAGED, HALVES_APART, LANES, EACH, UNROLL, TOKENS: 2 ** Math.ceil(Math.log2(Math.max(tokens, 1))), X_ROWS: xRows,
       SUBGROUP, SUBGROUPS: SUBGROUP > 1, NORM: inKernel !== undefined, NORM_AT: reads.length + 1,
     },
   };

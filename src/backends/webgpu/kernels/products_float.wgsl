@@ -9,13 +9,11 @@ const STRIDE: u32 = 8u * LANES;
 fn add_products(first_row: u32, end: u32, x_row: u32, column: u32, sums: ptr<function, array<f32, EACH * TOKENS>>) {
   var pieces = array<Eight, EACH>();
   for (var r = 0u; r < EACH; r++) { pieces[r] = eight(min(first_row + r, end - 1u), column); }
-  let norm_a = norm4(column);
-  let norm_b = norm4(column + 4u);
   // Tokens beyond the last repeat it; their sums are dropped.
   for (var t = 0u; t < TOKENS; t++) {
-    let row = first_x_row + x_row + min(t, p.tokens - 1u);
-    let a = stored4(row, column) * norm_a;
-    let b = stored4(row, column + 4u) * norm_b;
+    let row = x_row + min(t, p.tokens - 1u);
+    let a = x4(row, column);
+    let b = x4(row, column + 4u);
 //#if BLOCKS
     let total = dot(a, vec4f(1.0)) + dot(b, vec4f(1.0));
 //#endif
@@ -35,12 +33,12 @@ fn add_products(first_row: u32, end: u32, x_row: u32, column: u32, sums: ptr<fun
 fn multiply(first_row: u32, end: u32, x_row: u32, lane: u32) -> array<f32, EACH * TOKENS> {
   var sums = array<f32, EACH * TOKENS>();
   var column = 8u * (lane % LANES);
-  let whole = p.weight.columns / (UNROLL * STRIDE) * (UNROLL * STRIDE);
+  let whole = COLUMNS / (UNROLL * STRIDE) * (UNROLL * STRIDE);
   while (column < whole) {
     for (var u = 0u; u < UNROLL; u++) { add_products(first_row, end, x_row, column + u * STRIDE, &sums); }
     column += UNROLL * STRIDE;
   }
-  while (column < p.weight.columns) {
+  while (column < COLUMNS) {
     add_products(first_row, end, x_row, column, &sums);
     column += STRIDE;
   }
@@ -51,7 +49,7 @@ fn multiply(first_row: u32, end: u32, x_row: u32, lane: u32) -> array<f32, EACH 
 // The weighted sums over all choices of a token (see expert_combine): lanes share the pieces of all of them.
 fn combine_choices(first_row: u32, lane: u32) -> array<f32, EACH> {
   var sums = array<f32, EACH>();
-  let pieces_of_row = (p.weight.columns + 7u) / 8u;
+  let pieces_of_row = (COLUMNS + 7u) / 8u;
   for (var i = lane % LANES; i < X_ROWS * pieces_of_row; i += LANES) {
     let choice = i / pieces_of_row;
     let column = 8u * (i % pieces_of_row);

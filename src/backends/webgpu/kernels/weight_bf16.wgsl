@@ -6,7 +6,7 @@
 fn word(at: u32) -> u32 { return w[at / 4u][at % 4u]; }
 
 fn weight8_aligned(row: u32, column: u32) -> array<vec4f, 2> {
-  let words = w[(row * p.weight.columns + column) / 8u];
+  let words = w[(row * columns_of_weight() + column) / 8u];
   return array(unpack_bf16(words.xy), unpack_bf16(words.zw));
 }
 //#else
@@ -20,11 +20,11 @@ fn unpack_bf16(words: vec2u) -> vec4f {
 }
 
 fn weight1(row: u32, column: u32) -> f32 {
-  let at = row * p.weight.columns + column;
+  let at = row * columns_of_weight() + column;
   return bitcast<f32>((word(at / 2u) >> (16u * (at % 2u))) << 16u);
 }
 
 fn weight4_aligned(row: u32, column: u32) -> vec4f {
-  let at = (row * p.weight.columns + column) / 2u;
+  let at = (row * columns_of_weight() + column) / 2u;
   return unpack_bf16(vec2u(word(at), word(at + 1u)));
 }

@@ -5,3 +5,10 @@ struct Weight {
   // begins, rows and columns that share a scale, extents of one matrix's scale table.
   matrix_rows: u32, scales: u32, block_rows: u32, block_columns: u32, grid_rows: u32, grid_columns: u32, unused: u32,
 }
+
+//#if KNOWN_COLUMNS
+// Columns of the matrix, of which kernels for few tokens are made for each number.
+fn columns_of_weight() -> u32 { return COLUMNS; }
+//#else
+fn columns_of_weight() -> u32 { return p.weight.columns; }
+//#endif

@@ -119,6 +119,12 @@ const LATE_RULES: readonly Rule[] = [
       ? { op: 'rms_norm_rope_append', inputs: [...norm.inputs, ...append.inputs.slice(0, 2), append.inputs[3], ...append.inputs.slice(5)], outputs: norm.outputs.slice(0, 1), attrs: norm.attrs, path: norm.path }
       : undefined,
   },
+  {
+    producer: 'rms_norm_rope_append', consumer: 'paged_attention', input: 0, keepsResult: false,
+    fuse: (append, attention) => named(append, 6, 7, 4, 9, 10) === named(attention, 1, 2, 3, 4, 5)
+      ? { op: 'rms_norm_rope_attention', inputs: append.inputs, outputs: attention.outputs, attrs: { ...append.attrs, ...attention.attrs }, path: attention.path }
+      : undefined,
+  },
 ];
 
 /**

@@ -192,6 +192,7 @@ export const coveredElsewhere: Readonly<Record<string, string>> = {
     'expert_combine', 'softmax_top_k', 'rms_norm_rope', 'rms_norm_rope_pair',
   ].map((op) => [op, 'only plans contain it: tests/ops/fuse.test.ts and tests/webgpu/ops.test.ts'])),
   rms_norm_rope_append: 'changes two of its inputs: tests/webgpu/ops.test.ts',
+  rms_norm_rope_attention: 'changes two of its inputs: tests/webgpu/ops.test.ts',
   kv_append_pair: 'changes its first inputs: tests/webgpu/ops.test.ts',
   pad: 'gradient of slice', add_rows: 'gradient of take_rows', softmax_grad: 'gradient of softmax', normalize_sum_grad: 'gradient of normalize_sum',
   rms_norm_grad: 'gradient of rms_norm', layer_norm_grad: 'gradient of layer_norm', combine_grad: 'gradient of combine', attention_grad: 'gradient of attention',

@@ -109,6 +109,21 @@ describe('fuse', () => {
     });
     expect(fuse(calls, [keep.storage.id], all).map((c) => c.op)).toEqual(['linear', 'softmax_top_k', 'expert_linear_gated', 'expert_combine']);
   });
+  it("joins all that one token's attention needs of its heads", () => {
+    const ints = (shape: number[], ...values: number[]) => fromArray(on, shape, Int32Array.from(values)).retain();
+    const [k, v, q, row, scale, frequencies] = [t(1, 1, 1, 64, 8), t(2, 1, 1, 64, 8), t(3, 1, 2, 8), t(4, 1, 1, 8), t(5, 8), t(6, 4)];
+    const [positions, slots, table] = [ints([1], 3), ints([1], 0), ints([1, 1], 0)];
+    const attended = (from = positions) => captured(() => {
+      const [queries, keys] = [q, row].map((heads) => rope(rmsNorm(heads, scale, { eps: 1e-6, offset: 0 }), positions, frequencies, { layout: 'half', amplitude: 1 }));
+      kvAppend(k, keys, positions, slots, table);
+      kvAppend(v, row, positions, slots, table);
+      return pagedAttention(queries, k, v, from, slots, table, { scale: 1, valueDim: 8 });
+    });
+    const { calls, keep } = attended();
+    expect(fuse(calls, [keep.storage.id], all).map((c) => c.op)).toEqual(['rms_norm_rope_attention']);
+    const elsewhere = attended(ints([1], 2));
+    expect(fuse(elsewhere.calls, [elsewhere.keep.storage.id], all).map((c) => c.op)).toEqual(['rms_norm_rope_append', 'paged_attention']);
+  });
   it('moves no append over a call that reads its store', () => {
     const ints = (...values: number[]) => fromArray(on, [values.length], Int32Array.from(values)).retain();
     const store = () => t(1, 1, 1, 64, 4);

@@ -16,7 +16,7 @@ import { opCases } from '../ops/cases.js';
 import { gradientCases } from '../wasm/gradients.js';
 
 type AnyInput = ReturnType<typeof floats> | ReturnType<typeof stored>;
-interface Case { readonly op: string; readonly inputs: readonly AnyInput[]; readonly attrs?: Attrs; readonly tolerance?: number; readonly readInput?: number; readonly note?: string }
+interface Case { readonly op: string; readonly inputs: readonly AnyInput[]; readonly attrs?: Attrs; readonly tolerance?: number; readonly readInput?: number; readonly note?: string; readonly changed?: Partial<Capabilities> }
 
 /** The shared cases of the ops that have a kernel. */
 const shared: Case[] = opCases.filter((c) => kernelNames.includes(c.op)).map((c) => ({ ...c, note: c.name }));
@@ -202,6 +202,13 @@ const cache: Case[] = [
     inputs: [floats([5, 3, 140]), floats([5, 2, 140], 7), floats([140], 2), floats([140], 8), tokens[0], { ...floats([66], 3), values: Float32Array.from({ length: 66 }, (_, i) => 0.9 ** i) },
       pages([6, 2, 64, 140], 5), pages([6, 2, 64, 140], 6), floats([5, 2, 140], 9), tokens[1], table],
   })))),
+  // Two query heads of a key head, of five sequences or tokens of none; numbers that do not rotate, f16 pages, the stores.
+  ...(['half', 'interleaved'] as const).flatMap((layout) => [floats, half].flatMap((pages) => [undefined, 6, 7].map((readInput): Case => ({
+    op: 'rms_norm_rope_attention', readInput, attrs: { eps: 1e-5, offset: 0.5, layout, amplitude: 1.2, scale: 0.1, valueDim: 40, window: 150 }, changed: { busyGroups: 64 }, tolerance: pages === half ? 1e-3 : undefined,
+    note: `${layout}, ${pages === half ? 'f16' : 'f32'} pages${readInput ? `, input ${readInput}` : ''}`,
+    inputs: [floats([4, 6, 40]), floats([4, 3, 40], 7), floats([40], 2), floats([40], 8), integers([4], [0, 70, 191, 5]), { ...floats([18], 3), values: Float32Array.from({ length: 18 }, (_, i) => 0.9 ** i) },
+      pages([6, 3, 64, 40], 5), pages([6, 3, 64, 40], 6), floats([4, 3, 40], 9), integers([4], [3, 0, 1, -1]), integers([4, 3], [4, 1, -1, 0, 3, 2, -1, -1, -1, 5, -1, -1])],
+  })))),
   { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 2, 64, 9], 2), half([6, 2, 64, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },
 ];
 
@@ -307,11 +314,11 @@ describe.skipIf(!gpuKind)(titled('ops'), () => {
     expect([...new Set(cases.map((c) => c.op))].sort()).toEqual([...kernelNames].sort());
   });
 
-  for (const { op, inputs, attrs, note, tolerance, readInput } of cases) {
+  for (const { op, inputs, attrs, note, tolerance, readInput, changed } of cases) {
     it(`${op}${note ? `: ${note}` : ''}`, () => {
       // Matrix units take f16: activations are rounded to 2^-12 of themselves.
       const rounded = backend.gpu.capabilities.matrix && ['linear', 'expert_linear'].includes(op) && inputs[1].spec.dtype !== 'f32';
-      return withCapabilities({ integerProducts: false }, () => compare(backend, op, inputs, attrs, { tolerance: rounded ? 1e-3 : tolerance, readInput }));
+      return withCapabilities({ integerProducts: false, ...changed }, () => compare(backend, op, inputs, attrs, { tolerance: rounded ? 1e-3 : tolerance, readInput }));
     });
     // Activations in bytes are off by up to 2^-8 of the largest of 32.
     if (inputs.some(({ spec }) => isPacked(spec))) it(`${op}${note ? `: ${note}` : ''}, in integers`, () => withCapabilities({ integerProducts: true }, () => compare(backend, op, inputs, attrs, { tolerance: 0.02, readInput })));

@@ -20,6 +20,8 @@ export interface Dispatch {
   readonly groups: number;
   /** Lanes per workgroup: the constant GROUP. */
   readonly group: number;
+  /** False for a dispatch that leaves it to a later one of its call to report faults, and does not bind their words. */
+  readonly reports?: boolean;
 }
 
 /** What kernels may make use of, beyond what every device has. */

@@ -41,10 +41,11 @@ export function prepare(dispatch: Dispatch, faulty: boolean, binder: Binder): { 
   const { gpu } = binder;
   const operands = [...dispatch.writes, ...dispatch.reads, ...(dispatch.alsoWrites ?? [])];
   const memories = operands.map((operand) => (isScratch(operand) ? binder.scratch(-1 - operand.buffer, byteLength(operand.spec)) : binder.memory(operand)));
-  const pipeline = gpu.pipeline(dispatch, faulty);
+  const reports = faulty && dispatch.reports !== false;
+  const pipeline = gpu.pipeline(dispatch, reports);
   const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: binder.constants(dispatch.constants) }];
   operands.forEach(({ spec, offset = 0 }, i) => entries.push({ binding: i + 1, resource: { buffer: memories[i].buffer, offset, size: boundBytes(spec, gpu) } }));
-  if (faulty) entries.push({ binding: FAULT_BINDING, resource: { buffer: binder.faults } });
+  if (reports) entries.push({ binding: FAULT_BINDING, resource: { buffer: binder.faults } });
   const { result: bindings } = gpu.guarded(['validation'], () => gpu.device.createBindGroup({ label: dispatch.source, layout: pipeline.layout, entries }));
   return { prepared: { pipeline, bindings, ...grid(dispatch.groups, gpu) }, memories };
 }

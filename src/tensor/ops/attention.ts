@@ -265,6 +265,25 @@ defineOp({
   cost: ([q, k]) => ({ flops: 6 * (elementCount(q.shape) + elementCount(k.shape)), bytesRead: elementBytes(q) + 2 * elementBytes(k), bytesWritten: elementBytes(q) + 2 * elementBytes(k) }),
 });
 
+// rms_norm_rope_attention: rms_norm_rope_append, then paged_attention of its queries over its stores (only
+// plans contain it). The inputs of the one, the attributes of both.
+defineOp<AttentionAttrs>({
+  name: 'rms_norm_rope_attention',
+  effect: true,
+  infer: ([q, , , , positions, , keys, values, , slots, table], attrs) => getOp('paged_attention').infer([q, keys, values, positions, slots, table], { ...attrs }),
+  reference(inputs, [out], attrs) {
+    const [q, , , , positions, , keys, values, , slots, table] = inputs;
+    const queries = new View(q.spec, new Uint8Array(q.bytes.byteLength));
+    getOp('rms_norm_rope_append').reference(inputs, [queries], { ...attrs });
+    getOp('paged_attention').reference([queries, keys, values, positions, slots, table], [out], { ...attrs });
+  },
+  cost(inputs, attrs, context) {
+    const [q, , , , , , keys, values] = inputs;
+    const [append, attention] = [getOp('rms_norm_rope_append').cost(inputs, {}, context), attentionCost([q, keys, values], attrs, context)];
+    return { flops: append.flops + attention.flops, bytesRead: append.bytesRead + attention.bytesRead - elementBytes(q), bytesWritten: append.bytesWritten + attention.bytesWritten - elementBytes(q) };
+  },
+});
+
 /** Bytes of a row as a page store keeps it. */
 function storedRow(dtype: DType, values: Float32Array): Uint8Array {
   if (dtype === 'q8_0') return quantiseQ8(values);

@@ -1,12 +1,18 @@
 // What the splits of paged_attention_split left of each head, put together. A workgroup per token and
 // query head: COLUMNS lanes share a split's sums, ROWS splits are added up at once.
-struct Params { items: u32, heads: u32 }
+struct Params { items: u32, heads: u32, fault: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(2) var<storage, read> parts: array<vec4f>;
 @group(0) @binding(3) var<storage, read> slots: array<i32>;
 //#include grid
 //#include group_reduce
+//#if FRESH
+//#include fault
+fn report(missing: f32) { if (missing > 0.0) { raise(p.fault, i32(missing) - 1); } }
+//#else
+fn report(missing: f32) {}
+//#endif
 
 const LOWEST: f32 = -3.4028234e38;
 const COLUMNS: u32 = VALUE / 4u;
@@ -25,7 +31,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let base = item * SPLITS * (COLUMNS + 1u);
   // The largest score and the total weight of each split; of those without positions, no weight.
   var end = vec2f(LOWEST, 0.0);
-  if (lane < SPLITS) { end = parts[base + lane * (COLUMNS + 1u) + COLUMNS].xy; }
+  if (lane < SPLITS) {
+    let left = parts[base + lane * (COLUMNS + 1u) + COLUMNS];
+    end = left.xy;
+    report(left.z);
+  }
   let factor = exp(end.x - group_max(end.x, lane));
   if (lane < SPLITS) { factors[lane] = select(0.0, factor, end.y > 0.0); }
   let total = group_sum(end.y * factor, lane);

@@ -57,17 +57,18 @@ const addRmsNorm: Kernel = {
   },
 };
 
-/** A row lies in workgroup memory, of which 16 KiB are certain. */
-const MOST_CHOICES = 2048;
+/** A row and its ranks lie in workgroup memory, of which 16 KiB are certain. */
+const MOST_CHOICES = 1536;
 
 /** With `softmax`, of what that makes of each row. */
 const topK = (softmax: boolean): Kernel => ({
   accepts: ([x]) => x.dtype === 'f32' && x.shape[1] <= MOST_CHOICES,
-  dispatch(call) {
+  dispatch(call, _, { subgroupLanes }) {
+    const SUBGROUP = subgroupLanes <= LANES ? subgroupLanes : 1;
     const { rows, columns } = rowsAndColumns(call.inputs[0]);
     const { k, groups = 1, groupsPicked = groups, groupScore = 'sum2', normalize = false, epsilon = 0 } = call.attrs as unknown as TopKAttrs & { normalize?: boolean; epsilon?: number };
     return {
-      source: 'top_k', parameters: { COLUMNS: columns, GROUPS: groups, SUM2: groupScore === 'sum2', SOFTMAX: softmax, NORMALIZE: normalize },
+      source: 'top_k', parameters: { COLUMNS: columns, GROUPS: groups, SUM2: groupScore === 'sum2', SOFTMAX: softmax, NORMALIZE: normalize, SUBGROUP, SUBGROUPS: SUBGROUP > 1 },
       writes: call.outputs, reads: call.inputs, constants: [rows, k, groupsPicked, float(epsilon)], groups: rows, group: columns > 2 * LANES ? 256 : 2 * LANES,
     };
   },
@@ -76,7 +77,8 @@ const topK = (softmax: boolean): Kernel => ({
 /** A head lies in workgroup memory. */
 const MOST_HEAD = 2048;
 
-type HeadNorm = RmsNorm & { layout: string; amplitude: number; inverse?: boolean };
+/** The attributes of a norm and rotation of heads. */
+export type HeadNorm = RmsNorm & { layout: string; amplitude: number; inverse?: boolean };
 interface RmsNorm { eps: number; offset: number }
 
 /** The heads of one tensor, or of two with norms of their own. */

@@ -8,12 +8,13 @@ struct Params { rows: u32, k: u32, picked: u32, epsilon: f32 }
 @group(0) @binding(2) var<storage, read_write> indices: array<i32>;
 @group(0) @binding(3) var<storage, read> x: array<f32>;
 //#include grid
-//#include reduce
+//#include group_reduce
 
 const LOWEST: f32 = -3.4028234e38;
 const PART: u32 = COLUMNS / GROUPS;
 var<workgroup> numbers: array<f32, COLUMNS>;
 var<workgroup> score: array<f32, GROUPS>;
+var<workgroup> ranks: array<u32, COLUMNS>;
 
 fn part_score(first: u32) -> f32 {
   var best = numbers[first];
@@ -67,29 +68,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 //#if SOFTMAX
   var largest = LOWEST;
   for (var i = lane; i < COLUMNS; i += GROUP) { largest = max(largest, numbers[i]); }
-  largest = reduce_max(largest, lane);
+  largest = group_max(largest, lane);
   var weight = 0.0;
   for (var i = lane; i < COLUMNS; i += GROUP) { weight += exp(numbers[i] - largest); }
-  weight = reduce_sum(weight, lane);
+  weight = group_sum(weight, lane);
 //#endif
   var picked = 0.0;
+  for (var i = lane; i < COLUMNS; i += GROUP) { ranks[i] = rank_of(i); }
+  // All have compared: the places of those that are picked now hold their values.
+  workgroupBarrier();
   for (var i = lane; i < COLUMNS; i += GROUP) {
-    let rank = rank_of(i);
-    if (rank < p.k) {
-      var value = x[row * COLUMNS + i];
+    if (ranks[i] < p.k) {
+      numbers[i] = x[row * COLUMNS + i];
 //#if SOFTMAX
-      value = exp(value - largest) / weight;
+      numbers[i] = exp(numbers[i] - largest) / weight;
 //#endif
-      picked += value;
-      values[row * p.k + rank] = value;
-      indices[row * p.k + rank] = i32(i);
+      picked += numbers[i];
     }
   }
+  var sum = 1.0;
 //#if NORMALIZE
-  let sum = reduce_sum(picked, lane) + p.epsilon;
-  for (var i = lane; i < COLUMNS; i += GROUP) {
-    let rank = rank_of(i);
-    if (rank < p.k) { values[row * p.k + rank] /= sum; }
-  }
+  sum = group_sum(picked, lane) + p.epsilon;
 //#endif
+  for (var i = lane; i < COLUMNS; i += GROUP) {
+    if (ranks[i] < p.k) {
+      values[row * p.k + ranks[i]] = numbers[i] / sum;
+      indices[row * p.k + ranks[i]] = i32(i);
+    }
+  }
 }

@@ -26,7 +26,11 @@ const { byteLength } = await from('tensor/index.js');
 const { findPublished } = await from('models/published.js');
 const published = publishedShape(findPublished, options.shape);
 const expertKey = ['num_experts', 'n_routed_experts'].find((key) => key in published);
-const config = { ...published, ...(options.layers && { num_hidden_layers: Number(options.layers) }), ...(options.experts && { [expertKey]: Number(options.experts) }) };
+const contexts = options.contexts?.split(',').map(Number) ?? [];
+const config = {
+  ...published, ...(contexts.length > 0 && { max_position_embeddings: Math.max(published.max_position_embeddings, ...contexts.map((length) => length + 1024)) }),
+  ...(options.layers && { num_hidden_layers: Number(options.layers) }), ...(options.experts && { [expertKey]: Number(options.experts) }),
+};
 
 const { adapter, backend, device, timed, timePasses, bandwidth } = await openDevice(from, options.toggles.split(',').filter(Boolean));
 const { GPUBufferUsage, GPUMapMode } = globalThis;
@@ -159,6 +163,12 @@ async function behind(length) {
   const { runner } = engine;
   const sequence = runner.sequence();
   runner.kv.groups.forEach((group, i) => group.extend(sequence.lists[i], 0, length));
+  // New pages hold what their memory held before, which need not be numbers.
+  const encoder = device.createCommandEncoder();
+  for (const store of runner.kv.groups.flatMap((group) => [...group.stores.values()])) {
+    for (const tensor of [store.k, store.v]) if (tensor) encoder.clearBuffer(backend.memory(backend.slot(tensor.storage.id)).buffer);
+  }
+  device.queue.submit([encoder.finish()]);
   sequence.tokens.push(...Array(length).fill(1));
   sequence.cached = length;
   const draw = async (limit) => {
@@ -172,6 +182,6 @@ async function behind(length) {
   sequence.dispose();
   return rate;
 }
-for (const length of options.contexts?.split(',').map(Number) ?? []) console.log(`  decode behind ${length} tokens: ${(await behind(length)).toFixed(1)} tok/s`);
+for (const length of contexts) console.log(`  decode behind ${length} tokens: ${(await behind(length)).toFixed(1)} tok/s`);
 engine.dispose();
 process.exit(0);

@@ -169,7 +169,7 @@ async function behind(length) {
     for (const tensor of [store.k, store.v]) if (tensor) encoder.clearBuffer(backend.memory(backend.slot(tensor.storage.id)).buffer);
   }
   device.queue.submit([encoder.finish()]);
-  sequence.tokens.push(...Array(length).fill(1));
+  for (let i = 0; i < length; i++) sequence.tokens.push(1);
   sequence.cached = length;
   const draw = async (limit) => {
     const draws = runner.draw([{ sequence, token: 1, limit }]);

@@ -17,7 +17,7 @@ const READS_AT_ONCE = 4;
 /** Bytes of a read: enough to make the calls few, little enough to be in a cache when they are looked at. */
 const READ_BYTES = 4 * 2 ** 20;
 /** Bytes that may be on their way to a backend that copies what it is given. */
-const MOST_UNDER_WAY = 2 ** 28;
+export const MOST_UNDER_WAY = 2 ** 28;
 
 /** Where a stored tensor goes. */
 interface Place { readonly target: Target; readonly bound: BoundPiece }

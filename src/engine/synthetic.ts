@@ -5,10 +5,11 @@ import { encodeFloat32 } from '../checkpoint/encode.js';
 import { buildModel } from '../models/index.js';
 import { parameters } from '../nn/index.js';
 import type { Parameter } from '../nn/index.js';
-import { byteLength, elementCount, empty, fitsBlocks, fromArray } from '../tensor/index.js';
+import { byteLength, elementCount, empty, fitsBlocks } from '../tensor/index.js';
 import type { Backend, Device, Spec, Tensor } from '../tensor/index.js';
 import { Engine } from './engine.js';
 import type { EngineOptions } from './engine.js';
+import { MOST_UNDER_WAY } from './fill.js';
 import { bytesBeside } from './residency.js';
 
 export type SyntheticFormat = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0';
@@ -22,7 +23,20 @@ export async function syntheticEngine(config: unknown, backend: Backend, format:
     const { decoder } = buildModel(config);
     const bytes = parameters(decoder).reduce((sum, parameter) => sum + byteLength(syntheticSpec(parameter, format)), 0);
     await backend.reserve(bytes, bytesBeside(decoder, options));
-    return Engine.create(config, backend, (parameter, device) => syntheticWeight(parameter, device, format), options);
+    const blank: [Tensor, Parameter][] = [];
+    const engine = Engine.create(config, backend, (parameter, device) => {
+      const tensor = emptyWeight(parameter, device, format);
+      blank.push([tensor, parameter]);
+      return tensor;
+    }, options);
+    let underWay = 0;
+    for (const [tensor, parameter] of blank) for (const written of fillWeight(tensor, parameter, format)) {
+      underWay += written;
+      if (underWay < MOST_UNDER_WAY) continue;
+      underWay = 0;
+      await backend.drain?.();
+    }
+    return engine;
   } catch (error) {
     backend.dispose();
     throw error;
@@ -36,17 +50,32 @@ export function syntheticSpec({ shape, precise }: Parameter, format: SyntheticFo
 
 /** A tensor for one parameter. */
 export function syntheticWeight(parameter: Parameter, device: Device, format: SyntheticFormat): Tensor {
+  const tensor = emptyWeight(parameter, device, format);
+  for (const _ of fillWeight(tensor, parameter, format));
+  return tensor;
+}
+
+const emptyWeight = (parameter: Parameter, device: Device, format: SyntheticFormat): Tensor => empty(device, syntheticSpec(parameter, format));
+
+/** Writes the pattern piece by piece; yields the bytes of each. */
+function* fillWeight({ storage, device }: Tensor, parameter: Parameter, format: SyntheticFormat): Generator<number> {
   const { shape, init } = parameter;
-  if (shape.length < 2) return fromArray(device, shape, new Float32Array(elementCount(shape)).fill('constant' in init ? init.constant : 0));
   const spec = syntheticSpec(parameter, format);
-  const tensor = empty(device, spec);
-  // Deviation 1 / sqrt(inputs) keeps activations near one through any depth.
-  const unit = unitBytes(spec.dtype, 1 / Math.sqrt(shape.at(-1)!));
+  const bytes = shape.length < 2 ? new Uint8Array(new Float32Array(elementCount(shape)).fill('constant' in init ? init.constant : 0).buffer) : matrixPattern(spec);
+  const total = byteLength(spec);
+  for (let at = 0; at < total; at += bytes.length) {
+    const piece = bytes.subarray(0, Math.min(bytes.length, total - at));
+    device.backend.write(storage.id, at, piece);
+    yield piece.length;
+  }
+}
+
+/** A chunk of whole units. Deviation 1 / sqrt(inputs) keeps activations near one through any depth. */
+function matrixPattern({ shape, dtype }: ReturnType<typeof syntheticSpec>): Uint8Array {
+  const unit = unitBytes(dtype, 1 / Math.sqrt(shape.at(-1)!));
   const pattern = new Uint8Array(Math.floor(CHUNK / unit.length) * unit.length);
   for (let at = 0; at < pattern.length; at += unit.length) pattern.set(unit, at);
-  const total = byteLength(spec);
-  for (let at = 0; at < total; at += pattern.length) device.backend.write(tensor.storage.id, at, pattern.subarray(0, Math.min(pattern.length, total - at)));
-  return tensor;
+  return pattern;
 }
 
 /** 8,160 numbers of the given deviation (a multiple of no power-of-two row above 32), encoded. */

@@ -222,6 +222,6 @@ function split(logits: Float32Array, requests: readonly StepRequest[], vocab: nu
   return requests.map(({ tokens, logits: wanted = 'last' }) => {
     const count = wanted === 'none' ? 0 : wanted === 'last' ? 1 : tokens.length;
     row += count;
-    return logits.slice((row - count) * vocab, row * vocab);
+    return logits.subarray((row - count) * vocab, row * vocab);
   });
 }

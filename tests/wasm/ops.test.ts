@@ -8,7 +8,7 @@ import { relativeError } from '../support.js';
 import { wasmCases } from './op_cases.js';
 import { bytesOf, computed, expected, roundedToInt8 } from './runs.js';
 import type { OpRun } from './runs.js';
-import { wasm } from './support.js';
+import { multipliesBytes, wasm } from './support.js';
 
 it('every op that has kernels has cases', () => {
   const withCases = new Set(wasmCases.map(({ op }) => op));
@@ -30,7 +30,7 @@ describe.each([['plain SIMD', false], ['relaxed SIMD', true]])('ops, %s', (_, re
     it(op, async () => {
       for (const c of wasmCases.filter((each) => each.op === op)) {
         expect(one.supports(op, c.inputs.map(({ spec }) => spec), c.attrs ?? {}), c.note).toBe(true);
-        const want = relaxedSimd && multipliesNibbles(c) ? expectedOfNibbles(c) : expected(c);
+        const want = relaxedSimd && roundsToBytes(c) ? expectedOfBytes(c) : expected(c);
         const got = await computed(one, c);
         got.forEach((bytes, i) => {
           if (c.exact || (op === 'top_k' && i === 1)) expect(bytes, c.note).toEqual(want[i]);
@@ -46,10 +46,11 @@ describe.each([['plain SIMD', false], ['relaxed SIMD', true]])('ops, %s', (_, re
 
 const numbers = (bytes: Uint8Array): Float32Array => new Float32Array(bytes.slice().buffer);
 
-const multipliesNibbles = ({ op, inputs }: OpRun): boolean => (op === 'linear' || op === 'expert_linear') && ['q4_0', 'q4_k'].includes(inputs[1].spec.dtype);
+const byteFormats = ['q4_0', 'q4_k', ...(multipliesBytes() ? ['q8_0'] : [])];
+const roundsToBytes = ({ op, inputs }: OpRun): boolean => (op === 'linear' || op === 'expert_linear') && byteFormats.includes(inputs[1].spec.dtype);
 
 /** Groups of four matrix rows are multiplied with activations rounded to int8, rows behind the last group with these as they are. */
-function expectedOfNibbles(c: OpRun): Uint8Array[] {
+function expectedOfBytes(c: OpRun): Uint8Array[] {
   const rows = c.inputs[1].spec.shape.at(-2)!;
   const [exact, rounded] = [c, { ...c, inputs: [roundedToInt8(c.inputs[0]), ...c.inputs.slice(1)] }].map((each) => numbers(expected(each)[0]));
   return [bytesOf(exact.map((x, i) => (i % rows < rows - (rows % 4) ? rounded[i] : x)))];

@@ -9,7 +9,7 @@ import type { Backend, Plan } from '../../src/tensor/index.js';
 import { elementCount, fromArray, fromBytes } from '../../src/tensor/index.js';
 import { noise, relativeError } from '../support.js';
 import { stored } from './runs.js';
-import { wasm } from './support.js';
+import { multipliesBytes, wasm } from './support.js';
 
 /** Wide enough that projections are divided, not repeated. */
 const dense = {
@@ -60,7 +60,8 @@ for (const [name, config] of [['dense', dense], ['mixture of experts', sparse]] 
         expect(engine.device.liveBytes).toBe(0);
         first ??= got;
         got.forEach((logits, i) => {
-          expect(relativeError(logits, want[i])).toBeLessThan(dtype === 'f32' ? 1e-4 : 1e-3);
+          // Random weights make the most of what bytes round off.
+          expect(relativeError(logits, want[i])).toBeLessThan(dtype === 'f32' ? 1e-4 : multipliesBytes() ? 0.04 : 1e-3);
           expect(Buffer.compare(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength), new Uint8Array(first![i].buffer, first![i].byteOffset, first![i].byteLength))).toBe(0);
         });
       }

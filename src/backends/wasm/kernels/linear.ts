@@ -6,6 +6,7 @@
 import { ADDRESS_BYTES, DECODED_BYTES, Failure, Format, PACKED, PANEL_ROWS, PANEL_TABLES } from '../abi';
 import { activationLimit, decodedTile4, decodedTile8, decodeGroup, sumRow, sumTile, vectorBlocks } from './block-products';
 import { storedBytes } from './blocks';
+import { byteOffset, decodeQuads, fewSums, quantizeSums, quantizeSumsColumn, tileSums4, tileSums8, vectorSums } from './byte-products';
 import { bf16x4, decodeRow, f16x4, setScales } from './formats';
 import { dot, fma4, splat, sums4 } from './math';
 import { touch } from './memory';
@@ -101,13 +102,17 @@ function multiply(count: i32, lo: i32, hi: i32): void {
 // @ts-ignore: decorator
 @inline function byNibbles(kind: i32): bool { return ASC_FEATURE_RELAXED_SIMD && (kind == Format.q4 || kind == Format.q4k); }
 
+/** Whether bytes are, with int8 activations. */
+// @ts-ignore: decorator
+@inline function byBytes(kind: i32): bool { return ASC_FEATURE_RELAXED_SIMD && kind == Format.q8 && byteOffset() >= 0; }
+
 // Several rows are rounded in tiles of four: their numbers, scales and sums of blocks, one after the other.
 // @ts-ignore: decorator
-@inline function scalesOf(kind: i32, tile: usize): usize { return tile + (<usize>inputs << (byNibbles(kind) ? 2 : 3)); }
+@inline function scalesOf(kind: i32, tile: usize): usize { return tile + (<usize>inputs << (byNibbles(kind) || byBytes(kind) ? 2 : 3)); }
 // @ts-ignore: decorator
 @inline function sumsOf(kind: i32, tile: usize): usize { return scalesOf(kind, tile) + (<usize>inputs >> 1); }
 // @ts-ignore: decorator
-@inline function tileBytes(kind: i32): usize { return <usize>inputs + (<usize>inputs << (byNibbles(kind) ? 2 : 3)); }
+@inline function tileBytes(kind: i32): usize { return <usize>inputs + (<usize>inputs << (byNibbles(kind) || byBytes(kind) ? 2 : 3)); }
 
 /** Numbers: rows, their length, block format. Rows of the record are tiles; the last one repeats its last row. */
 export function quantize(): void {
@@ -123,7 +128,8 @@ export function quantize(): void {
 function quantizeTile(kind: i32, first: i32, to: usize): void {
   const blocks = inputs >> 5;
   for (let i = 0; i < 4; i++) {
-    if (byNibbles(kind)) quantizeByteColumn(kind, load<usize>(inputRow(first + i)), blocks, i, to, scalesOf(kind, to), sumsOf(kind, to));
+    if (byBytes(kind)) quantizeSumsColumn(load<usize>(inputRow(first + i)), blocks, i, to, scalesOf(kind, to));
+    else if (byNibbles(kind)) quantizeByteColumn(kind, load<usize>(inputRow(first + i)), blocks, i, to, scalesOf(kind, to), sumsOf(kind, to));
     else quantizeColumn(load<usize>(inputRow(first + i)), blocks, activationLimit(kind), i, to, scalesOf(kind, to));
   }
   if (kind == Format.q4k && !byNibbles(kind)) sumTile(to, scalesOf(kind, to), blocks, sumsOf(kind, to));
@@ -136,6 +142,9 @@ function blockVector(lo: i32, hi: i32): void {
   if (byNibbles(kind)) {
     quantizeBytes(kind, x, blocks, q, scales, sums);
     vectorNibbles(kind, base, q, scales, sums, y, lo >> 2, min(hi, whole) >> 2, blocks);
+  } else if (byBytes(kind)) {
+    quantizeSums(x, blocks, q, scales);
+    vectorSums(base, q, scales, y, lo >> 2, min(hi, whole) >> 2, blocks);
   } else {
     quantizeRow(x, blocks, activationLimit(kind), q, scales);
     if (kind == Format.q8) vectorQ8(base, q, scales, y, lo >> 2, min(hi, whole) >> 2, blocks);
@@ -160,7 +169,8 @@ function blockPanel(count: i32, lo: i32, hi: i32): void {
     for (let t = 0; t < tiles; t++) quantizeTile(kind, t << 2, x + t * tileBytes(kind));
   }
   const work = scratch + PANEL_TABLES + tiles * tileBytes(kind);
-  if (byNibbles(kind)) nibblePanel(kind, x, tiles, lo, whole, work);
+  if (byBytes(kind)) bytePanel(kind, x, tiles, lo, whole, work);
+  else if (byNibbles(kind)) nibblePanel(kind, x, tiles, lo, whole, work);
   else decodedPanel(kind, x, tiles, lo, whole, work);
   for (let o = max(lo, outputs & ~3); o < hi; o++) {
     const w = decoded(o, 0);
@@ -179,6 +189,33 @@ function nibblePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: us
       const tile = x + t * tileBytes(kind);
       tileNibbles(kind, w, u, ws, us, tile, scalesOf(kind, tile), sumsOf(kind, tile), outputRow(t << 2), <usize>o << 2, blocks);
     }
+  }
+}
+
+/** Tiles of rows in bytes times packed groups of matrix rows [lo, hi): these as they are for few tiles, else decoded once for all. */
+function bytePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize): void {
+  if (tiles <= FEW_TILES) {
+    fewTiles(kind, x, tiles, lo, hi);
+    return;
+  }
+  const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
+  for (let o = lo; o < hi; o += 8) {
+    const two = o + 8 <= hi;
+    decodeQuads(base + o * size, blocks, work);
+    if (two) decodeQuads(base + (o + 4) * size, blocks, work + <usize>blocks * DECODED_BYTES);
+    for (let t = 0; t < tiles; t++) {
+      const tile = x + t * tileBytes(kind);
+      if (two) tileSums8(work, tile, scalesOf(kind, tile), outputRow(t << 2), <usize>o << 2, blocks);
+      else tileSums4(work, tile, scalesOf(kind, tile), outputRow(t << 2), <usize>o << 2, blocks);
+    }
+  }
+}
+
+function fewTiles(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32): void {
+  const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
+  for (let o = lo; o < hi; o += 4) for (let t = 0; t < tiles; t += 2) {
+    const next = min(t + 1, tiles - 1), tile = x + t * tileBytes(kind), other = x + next * tileBytes(kind);
+    fewSums(base + o * size, tile, other, scalesOf(kind, tile), scalesOf(kind, other), outputRow(t << 2), outputRow(next << 2), <usize>o << 2, blocks);
   }
 }
 

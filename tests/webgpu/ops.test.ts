@@ -92,6 +92,12 @@ function normedProducts(tokens: number, spec: Spec): Case[] {
   ];
 }
 
+// So many rows that workgroups keep what the norm makes of x.
+const stagedNorms: Case[] = [1, 2].map((tokens): Case => ({
+  op: 'norm_linear_gated', inputs: [floats([tokens, 24]), floats([24], 2), stored({ shape: [8200, 24], dtype: 'f16' }, 3), stored({ shape: [8200, 24], dtype: 'f16' }, 4)],
+  attrs: { eps: 1e-5, offset: 0.5 }, note: `${tokens} tokens, many rows`,
+}));
+
 const matrices: Case[] = [[37, 96], [19, 35], [5, 4 * 37], [9, 512]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
   { op: 'linear', inputs: [floats([1, shape[1]]), stored(spec, 2)], note: `1 token, ${named(spec)}` },
   { op: 'linear', inputs: [floats([3, shape[1]]), stored(spec, 2), floats([shape[0]], 5)], note: `3 tokens and a bias, ${named(spec)}` },
@@ -245,7 +251,7 @@ const prefills: Case[] = [
   },
 ];
 
-const cases = [...shared, ...training, ...elementwise, ...rope, ...headNorms, ...headPairs, ...rows, ...matrices, ...products, ...experts, ...grouped, ...heads, ...cache, ...prefills, ...sampling, ...noToken];
+const cases = [...shared, ...training, ...elementwise, ...rope, ...headNorms, ...headPairs, ...rows, ...stagedNorms, ...matrices, ...products, ...experts, ...grouped, ...heads, ...cache, ...prefills, ...sampling, ...noToken];
 
 describe.skipIf(!gpuKind)(titled('ops'), () => {
   let backend: WebGpuBackend;

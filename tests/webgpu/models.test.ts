@@ -81,6 +81,21 @@ describe.skipIf(missing('qwen3'))(on('qwen3'), () => {
     await cpu.dispose();
   });
 
+  it('keeps keys and values in f16, in stores that grow', async () => {
+    const many = Array.from({ length: 300 }, (_, i) => (i * 31) % 272);
+    const outcome = async (model: Model) => {
+      const sequence = model.sequence();
+      for (let at = 0; at < many.length; at += 100) await model.step([{ sequence, tokens: many.slice(at, at + 100), logits: 'none' }]);
+      const logits = [];
+      for (const token of [7, 8]) logits.push(...(await model.step([{ sequence, tokens: [token] }]))[0]);
+      return logits;
+    };
+    const [gpu, cpu] = [await onGpu('qwen3', { kv: 'f16', contextLength: 512 }), await loadReference('qwen3', { kv: 'f16', contextLength: 512 })];
+    expect(relativeError(await outcome(gpu), await outcome(cpu))).toBeLessThan(2e-3);
+    await cpu.dispose();
+    await close(gpu);
+  });
+
   it('takes 6 dispatches a layer when it is replayed', async () => {
     const model = await onGpu('qwen3');
     await continued(model, ids.slice(0, PROMPT), 2);

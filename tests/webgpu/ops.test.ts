@@ -151,7 +151,10 @@ const grouped: Case[] = [[3, 70, 64], [3, 9, 35]].flatMap((shape) => formats(sha
 const heads: Case[] = [[30, 64], [30, 21]].flatMap((shape) => formats(shape).flatMap((spec): Case[] => [
   { op: 'head_linear', inputs: [floats([4, 3, shape[1]]), stored(spec, 2)], attrs: { start: 6, rows: 4, transposed: false }, note: named(spec) },
   { op: 'head_linear', inputs: [floats([4, 3, 6]), stored(spec, 2)], attrs: { start: 0, rows: 6, transposed: true }, note: `transposed, ${named(spec)}` },
-]));
+])).concat([
+  { op: 'head_linear', inputs: [floats([2, 3, 512]), stored({ shape: [60, 512], dtype: 'q4_0' }, 2)], attrs: { start: 1, rows: 7, transposed: false }, note: 'wide rows' },
+  { op: 'head_linear', inputs: [floats([2, 3, 18]), stored({ shape: [60, 512], dtype: 'q4_0' }, 2)], attrs: { start: 1, rows: 18, transposed: true }, note: 'transposed, wide rows' },
+]);
 
 // Two sequences over scattered pages, and a padding token; entry 3 of each table has no page.
 const table = integers([2, 4], [4, 1, 5, -1, 0, 3, 2, -1]);

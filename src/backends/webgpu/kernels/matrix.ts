@@ -95,10 +95,12 @@ const matmul: Kernel = {
 
 /** Tokens from which each head's rows are one product of matrices. */
 const MANY_TOKENS = 32;
+/** Lanes of a workgroup where fewer tokens read them eight numbers at a time. */
+const HEAD_LANES = 256;
 
 const headLinear: Kernel = {
   accepts: ([x, w]) => x.dtype === 'f32' && isWeight(w),
-  dispatch({ inputs, outputs, attrs }) {
+  dispatch({ inputs, outputs, attrs }, _fault, { subgroupLanes }) {
     const [x, w] = inputs;
     const { start, rows, transposed } = attrs as { start: number; rows: number; transposed: boolean };
     const [tokens, heads, depth] = x.spec.shape;
@@ -112,9 +114,21 @@ const headLinear: Kernel = {
         b: { operand: w, across: transposed ? 1 : columns, depth: transposed ? columns : 1, batch: block * columns, start: start * columns },
       });
     }
+    const columns = w.spec.shape[1];
+    const dispatch = { writes: outputs, reads: inputs };
+    const constants = (results: number) => [...weightConstants(w.spec), results, heads, w.spec.shape[0] / heads, start, rows];
+    const parameters = { ...weightParameters(w.spec), TRANSPOSED: transposed };
+    if (columns % 8 !== 0) return { ...dispatch, source: 'head_linear', parameters, constants: constants(n), groups: Math.ceil(n / LANES), group: LANES };
+    const eights = 2 ** Math.floor(Math.log2(columns / 8));
+    if (transposed) {
+      const COLUMN_LANES = Math.min(eights, HEAD_LANES / 4);
+      return { ...dispatch, source: 'head_linear_eights', parameters: { ...parameters, COLUMN_LANES, UNROLL: 4 }, constants: constants(tokens * heads), groups: tokens * heads, group: HEAD_LANES };
+    }
+    const SHARED = Math.min(32, Math.max(8, eights));
+    const SUBGROUP = subgroupLanes <= SHARED ? subgroupLanes : 1;
     return {
-      source: 'head_linear', parameters: { ...weightParameters(w.spec), TRANSPOSED: transposed }, writes: outputs, reads: inputs,
-      constants: [...weightConstants(w.spec), n, heads, w.spec.shape[0] / heads, start, rows], groups: Math.ceil(n / LANES), group: LANES,
+      ...dispatch, source: 'head_linear_eights', parameters: { ...parameters, LANES: SHARED, EACH: 1, TOKENS: 1, SUBGROUP, SUBGROUPS: SUBGROUP > 1 },
+      constants: constants(n), groups: Math.ceil(n / (HEAD_LANES / SHARED)), group: HEAD_LANES,
     };
   },
 };

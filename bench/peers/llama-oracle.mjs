@@ -16,11 +16,11 @@
 import { fork } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { fromDist } from './dist.mjs';
-import { madeUpTokenizer, writeWhole } from './synthetic-gguf.mjs';
+import { madeUpTokenizer, writeFiles } from './synthetic-gguf.mjs';
 
 const { values: options, positionals: [folder, model] } = parseArgs({
   allowPositionals: true,
@@ -49,7 +49,7 @@ async function fileOf() {
   try {
     const rows = checkpoint.config.vocab_size ?? checkpoint.config.text_config?.vocab_size;
     const tokenizer = await ggufTokenizerMetadata(textFiles(checkpoint.directory), rows) ?? madeUpTokenizer(rows);
-    await writeWhole(path, convertToGguf(checkpoint, { format: options.format ?? 'f32', tokenizer }).stream);
+    await writeFiles(tmpdir(), [[basename(path), convertToGguf(checkpoint, { format: options.format ?? 'f32', tokenizer }).stream]]);
   } finally {
     await checkpoint.close();
   }

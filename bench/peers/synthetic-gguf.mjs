@@ -11,7 +11,7 @@ export async function writeSyntheticGguf(path, config, name, format) {
   const { decoder } = buildModel(config);
   const tensors = await storedTensors(decoder, path, format);
   const { stream } = convertToGguf({ name, config, tensors }, { format, tokenizer: madeUpTokenizer(decoder.frame.vocab), name });
-  await write(dirname(resolve(path)), [[basename(path), stream]]);
+  await writeFiles(dirname(resolve(path)), [[basename(path), stream]]);
 }
 
 /** Writes config.json and model.safetensors, without a tokenizer, into a folder. */
@@ -23,12 +23,13 @@ export async function writeSyntheticCheckpoint(folder, config, format) {
     for (let at = 0; at < byteLength; at += PIECE) yield await readRange(at, Math.min(PIECE, byteLength - at));
   };
   const stream = writeSafetensors([...tensors.values()].map((tensor) => ({ ...tensor, data: () => pieces(tensor)() })));
-  await write(resolve(folder), [['config.json', Buffer.from(JSON.stringify(config))], ['model.safetensors', stream]]);
+  await writeFiles(resolve(folder), [['config.json', Buffer.from(JSON.stringify(config))], ['model.safetensors', stream]]);
 }
 
 const PIECE = 16 * 2 ** 20;
 
-async function write(folder, files) {
+/** Writes files under their names once all are complete: `files` is [name, content][]. */
+export async function writeFiles(folder, files) {
   const { platform } = await fromDist('platform/index.js');
   const writer = await (await platform()).files.writeDirectory(folder);
   try {

@@ -4,11 +4,11 @@
 // sum of its own and only these are shifted; what formats subtract (8, 32, a minimum) is taken from sums of
 // activations. Several rows: four weight rows are decoded to int16 once and multiply all of them.
 
-import { ADDRESS_BYTES, DECODED_BYTES, Format } from '../abi';
+import { DECODED_BYTES, Format } from '../abi';
 import { blockBytes } from './blocks';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
-import { finish, put4, put8 } from './quantized';
+import { finish, putTile4, putTile8 } from './quantized';
 
 /** Constants of loops: see math.ts. */
 const MASKS = memory.data<u32>([0x000f000f, 0x00f000f0, 0x0f000f00, 0x003f003f, 0x0fc00fc0, 0x00300030, 0x3f3f3f3f, 0x0f0f0f0f, 0x30303030, 0xff], 16);
@@ -273,10 +273,7 @@ export function decodedTile8(w: usize, q: usize, scales: usize, sums: usize, y: 
     }
     w += DECODED_BYTES; q += 256; scales += 16;
   }
-  put8(y + 3 * ADDRESS_BYTES, at, f3, g3);
-  put8(y + 2 * ADDRESS_BYTES, at, f2, g2);
-  put8(y + ADDRESS_BYTES, at, f1, g1);
-  put8(y, at, f0, g0);
+  putTile8(y, at, f0, f1, f2, f3, g0, g1, g2, g3);
 }
 
 /** The same for a single group: the last of an odd number. */
@@ -299,8 +296,5 @@ export function decodedTile4(w: usize, q: usize, scales: usize, sums: usize, y: 
     }
     w += DECODED_BYTES; q += 256; scales += 16;
   }
-  put4(y + 3 * ADDRESS_BYTES, at, f3);
-  put4(y + 2 * ADDRESS_BYTES, at, f2);
-  put4(y + ADDRESS_BYTES, at, f1);
-  put4(y, at, f0);
+  putTile4(y, at, f0, f1, f2, f3);
 }

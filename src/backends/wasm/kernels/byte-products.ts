@@ -6,10 +6,10 @@
 // which a product on first use tells. Where it is made of several instructions, pairs of products saturate
 // (other x86), and int16 is as fast. Sums within 32 columns are exact.
 
-import { ADDRESS_BYTES, DECODED_BYTES } from '../abi';
+import { DECODED_BYTES } from '../abi';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
-import { finish, largest, put4, put8, rounded } from './quantized';
+import { finish, largest, putTile4, putTile8, rounded } from './quantized';
 
 const LIMIT: f32 = 127;
 const PROBE = memory.data<u8>([127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255], 16);
@@ -127,8 +127,8 @@ export function fewSums(w: usize, p: usize, q: usize, scales: usize, others: usi
     g0 = finish(g0, i32x4.sub(t0, m), d, others); g1 = finish(g1, i32x4.sub(t1, m), d, others + 4);
     g2 = finish(g2, i32x4.sub(t2, m), d, others + 8); g3 = finish(g3, i32x4.sub(t3, m), d, others + 12);
   }
-  put4(z + 3 * ADDRESS_BYTES, at, g3); put4(z + 2 * ADDRESS_BYTES, at, g2); put4(z + ADDRESS_BYTES, at, g1); put4(z, at, g0);
-  put4(y + 3 * ADDRESS_BYTES, at, f3); put4(y + 2 * ADDRESS_BYTES, at, f2); put4(y + ADDRESS_BYTES, at, f1); put4(y, at, f0);
+  putTile4(z, at, g0, g1, g2, g3);
+  putTile4(y, at, f0, f1, f2, f3);
 }
 
 /** A packed group as quads, the scales of its rows, and what the offset adds to their sums. */
@@ -170,10 +170,7 @@ export function tileSums8(w: usize, q: usize, scales: usize, y: usize, at: usize
     f2 = finish(f2, i32x4.sub(s2, m), d, scales + 8); g2 = finish(g2, i32x4.sub(t2, n), e, scales + 8);
     f3 = finish(f3, i32x4.sub(s3, m), d, scales + 12); g3 = finish(g3, i32x4.sub(t3, n), e, scales + 12);
   }
-  put8(y + 3 * ADDRESS_BYTES, at, f3, g3);
-  put8(y + 2 * ADDRESS_BYTES, at, f2, g2);
-  put8(y + ADDRESS_BYTES, at, f1, g1);
-  put8(y, at, f0, g0);
+  putTile8(y, at, f0, f1, f2, f3, g0, g1, g2, g3);
 }
 
 /** The same for a single group: the last of an odd number. */
@@ -190,8 +187,5 @@ export function tileSums4(w: usize, q: usize, scales: usize, y: usize, at: usize
     f0 = finish(f0, i32x4.sub(s0, m), d, scales); f1 = finish(f1, i32x4.sub(s1, m), d, scales + 4);
     f2 = finish(f2, i32x4.sub(s2, m), d, scales + 8); f3 = finish(f3, i32x4.sub(s3, m), d, scales + 12);
   }
-  put4(y + 3 * ADDRESS_BYTES, at, f3);
-  put4(y + 2 * ADDRESS_BYTES, at, f2);
-  put4(y + ADDRESS_BYTES, at, f1);
-  put4(y, at, f0);
+  putTile4(y, at, f0, f1, f2, f3);
 }

@@ -106,13 +106,17 @@ function multiply(count: i32, lo: i32, hi: i32): void {
 // @ts-ignore: decorator
 @inline function byBytes(kind: i32): bool { return ASC_FEATURE_RELAXED_SIMD && kind == Format.q8 && byteOffset() >= 0; }
 
+/** Whether activations are rounded to int8. */
+// @ts-ignore: decorator
+@inline function toBytes(kind: i32): bool { return byNibbles(kind) || byBytes(kind); }
+
 // Several rows are rounded in tiles of four: their numbers, scales and sums of blocks, one after the other.
 // @ts-ignore: decorator
-@inline function scalesOf(kind: i32, tile: usize): usize { return tile + (<usize>inputs << (byNibbles(kind) || byBytes(kind) ? 2 : 3)); }
+@inline function scalesOf(kind: i32, tile: usize): usize { return tile + (<usize>inputs << (toBytes(kind) ? 2 : 3)); }
 // @ts-ignore: decorator
 @inline function sumsOf(kind: i32, tile: usize): usize { return scalesOf(kind, tile) + (<usize>inputs >> 1); }
 // @ts-ignore: decorator
-@inline function tileBytes(kind: i32): usize { return <usize>inputs + (<usize>inputs << (byNibbles(kind) || byBytes(kind) ? 2 : 3)); }
+@inline function tileBytes(kind: i32): usize { return <usize>inputs + (<usize>inputs << (toBytes(kind) ? 2 : 3)); }
 
 /** Numbers: rows, their length, block format. Rows of the record are tiles; the last one repeats its last row. */
 export function quantize(): void {

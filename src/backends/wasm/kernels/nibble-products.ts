@@ -6,11 +6,11 @@
 // A packed vector holds eight columns of four rows; its bytes' low halves are columns 0, 4, 1, 5 of
 // each row, the upper ones 2, 6, 3, 7. Activations are kept in that order.
 
-import { ADDRESS_BYTES, Format } from '../abi';
+import { Format } from '../abi';
 import { lowest, minimaK, scalesK } from './block-products';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
-import { finish, largest, put4, put8, rounded } from './quantized';
+import { finish, largest, putTile4, putTile8, rounded } from './quantized';
 
 const LIMIT: f32 = 127;
 
@@ -188,14 +188,8 @@ function tileQ4K(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usi
     f3 = ended(format, f3, s3, d, m, scales + 12, sums + 12); g3 = ended(format, g3, t3, e, n, scales + 12, sums + 12);
   }
   if (x != w) {
-    put8(y + 3 * ADDRESS_BYTES, at, f3, g3);
-    put8(y + 2 * ADDRESS_BYTES, at, f2, g2);
-    put8(y + ADDRESS_BYTES, at, f1, g1);
-    put8(y, at, f0, g0);
+    putTile8(y, at, f0, f1, f2, f3, g0, g1, g2, g3);
   } else {
-    put4(y + 3 * ADDRESS_BYTES, at, f3);
-    put4(y + 2 * ADDRESS_BYTES, at, f2);
-    put4(y + ADDRESS_BYTES, at, f1);
-    put4(y, at, f0);
+    putTile4(y, at, f0, f1, f2, f3);
   }
 }

@@ -122,18 +122,32 @@ export function tileQ8(w: usize, q: usize, scales: usize, y: usize, at: usize, b
     f3 = finish(f3, s3, d, scales + 12); g3 = finish(g3, t3, e, scales + 12);
     w += 136; q += 256; scales += 16;
   }
-  put8(y + 3 * ADDRESS_BYTES, at, f3, g3);
-  put8(y + 2 * ADDRESS_BYTES, at, f2, g2);
-  put8(y + ADDRESS_BYTES, at, f1, g1);
-  put8(y, at, f0, g0);
+  putTile8(y, at, f0, f1, f2, f3, g0, g1, g2, g3);
 }
 
-/** A tile's column, to the output row that its entry of the table names. The last column is put first: see `blockPanel`. */
+/** A tile's columns, each to the output row that its entry of the table names. The last is put first: see `blockPanel`. */
 // @ts-ignore: decorator
-@inline export function put4(y: usize, at: usize, v: v128): void { v128.store(load<usize>(y) + at, v); }
+@inline export function putTile4(y: usize, at: usize, c0: v128, c1: v128, c2: v128, c3: v128): void {
+  put4(y + 3 * ADDRESS_BYTES, at, c3);
+  put4(y + 2 * ADDRESS_BYTES, at, c2);
+  put4(y + ADDRESS_BYTES, at, c1);
+  put4(y, at, c0);
+}
+
+/** The same of two groups: `c` of the first, `d` of the second. */
+// @ts-ignore: decorator
+@inline export function putTile8(y: usize, at: usize, c0: v128, c1: v128, c2: v128, c3: v128, d0: v128, d1: v128, d2: v128, d3: v128): void {
+  put8(y + 3 * ADDRESS_BYTES, at, c3, d3);
+  put8(y + 2 * ADDRESS_BYTES, at, c2, d2);
+  put8(y + ADDRESS_BYTES, at, c1, d1);
+  put8(y, at, c0, d0);
+}
 
 // @ts-ignore: decorator
-@inline export function put8(y: usize, at: usize, v: v128, w: v128): void {
+@inline function put4(y: usize, at: usize, v: v128): void { v128.store(load<usize>(y) + at, v); }
+
+// @ts-ignore: decorator
+@inline function put8(y: usize, at: usize, v: v128, w: v128): void {
   const to = load<usize>(y) + at;
   v128.store(to, v);
   v128.store(to, w, 16);

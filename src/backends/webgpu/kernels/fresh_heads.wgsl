@@ -11,7 +11,7 @@
 @group(0) @binding(10) var<storage, read> frequency: array<f32>;
 @group(0) @binding(11) var<storage, read> slots: array<i32>;
 @group(0) @binding(12) var<storage, read> page_table: array<i32>;
-//#include sincos
+//#include rotation
 //#include half
 
 const PAIRS: u32 = HEAD / 2u;
@@ -21,7 +21,7 @@ const HEAD_LANES: u32 = GROUP / HEAD_SLOTS;
 var<workgroup> numbers: array<f32, (SHARE + 1u) * HEAD>;
 var<workgroup> squares: array<f32, GROUP>;
 
-fn prepare_heads(first_head: u32, kv_row: u32, position: u32, lane: u32) {
+fn prepare_heads(first_head: u32, kv_row: u32, position: i32, lane: u32) {
   for (var i = lane; i < SHARE * HEAD; i += GROUP) { numbers[i] = q[first_head * HEAD + i]; }
   for (var i = lane; i < HEAD; i += GROUP) { numbers[SHARE * HEAD + i] = k_rows[kv_row * HEAD + i]; }
   workgroupBarrier();
@@ -38,15 +38,14 @@ fn prepare_heads(first_head: u32, kv_row: u32, position: u32, lane: u32) {
     let inverse = 1.0 / sqrt(sum / f32(HEAD) + p.eps);
     // Behind the pairs that rotate come those that do not, each of two neighbours.
     let rotates = f < p.frequencies;
-    let first = select(2u * f, f, rotates && !INTERLEAVED);
-    let second = select(2u * f + 1u, f + p.frequencies, rotates && !INTERLEAVED);
-    var scales = vec2f(k_weight[first], k_weight[second]);
-    if (head < SHARE) { scales = vec2f(q_weight[first], q_weight[second]); }
-    let pair = vec2f(numbers[head * HEAD + first], numbers[head * HEAD + second]) * inverse * (scales + p.offset);
-    var rotation = vec2f(1.0, 0.0);
-    if (rotates) { rotation = cos_sin(f32(position) * frequency[f]) * vec2f(p.amplitude, p.amplitude * p.direction); }
-    numbers[head * HEAD + first] = pair.x * rotation.x - pair.y * rotation.y;
-    numbers[head * HEAD + second] = pair.y * rotation.x + pair.x * rotation.y;
+    let within = select(vec2u(2u * f, 2u * f + 1u), pair_at(f), rotates);
+    let at = head * HEAD + within;
+    var scales = vec2f(k_weight[within.x], k_weight[within.y]);
+    if (head < SHARE) { scales = vec2f(q_weight[within.x], q_weight[within.y]); }
+    var pair = vec2f(numbers[at.x], numbers[at.y]) * inverse * (scales + p.offset);
+    if (rotates) { pair = turned(pair, position, f); }
+    numbers[at.x] = pair.x;
+    numbers[at.y] = pair.y;
   }
   workgroupBarrier();
 }

@@ -128,7 +128,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 
 //#if FRESH
   let kv_row = token * p.kv_heads + kv_head;
-  prepare_heads(first_head, kv_row, end - 1u, lane);
+  prepare_heads(first_head, kv_row, positions[token], lane);
   for (var i = lane; i < SHARE * HEAD / 4u; i += GROUP) { query[i] = four_numbers(i) * p.scale; }
   if (until == end) {
     // A missing page is reported below.

@@ -20,7 +20,7 @@ struct Params { items: u32, heads: u32, more_items: u32, more_heads: u32, freque
 //#endif
 //#include grid
 //#include reduce
-//#include sincos
+//#include rotation
 
 var<workgroup> normed: array<f32, HEAD>;
 // Whether the head is one of the second tensor.
@@ -52,14 +52,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let inverse = 1.0 / sqrt(reduce_sum(squares, lane) / f32(HEAD) + p.eps);
   for (var i = lane; i < HEAD; i += GROUP) { normed[i] *= inverse * (weight_of(i) + p.offset); }
   workgroupBarrier();
-  let position = f32(positions[item / select(p.heads, p.more_heads, more)]);
+  let position = positions[item / select(p.heads, p.more_heads, more)];
   for (var i = 2u * p.frequencies + lane; i < HEAD; i += GROUP) { put(base + i, normed[i]); }
   for (var f = lane; f < p.frequencies; f += GROUP) {
-    let first = select(f, 2u * f, INTERLEAVED);
-    let second = select(f + p.frequencies, 2u * f + 1u, INTERLEAVED);
-    let rotation = cos_sin(position * frequency[f]) * p.amplitude;
-    let sine = rotation.y * p.direction;
-    put(base + first, normed[first] * rotation.x - normed[second] * sine);
-    put(base + second, normed[second] * rotation.x + normed[first] * sine);
+    let at = pair_at(f);
+    let pair = turned(vec2f(normed[at.x], normed[at.y]), position, f);
+    put(base + at.x, pair.x);
+    put(base + at.y, pair.y);
   }
 }

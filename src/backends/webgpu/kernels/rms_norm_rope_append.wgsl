@@ -18,7 +18,7 @@ struct Params { tokens: u32, heads: u32, kv_heads: u32, frequencies: u32, eps: f
 //#include grid
 //#include group_reduce
 //#include pages
-//#include sincos
+//#include rotation
 //#include half
 
 var<workgroup> row: array<f32, HEAD>;
@@ -59,13 +59,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     workgroupBarrier();
     for (var f = lane; f < p.frequencies; f += GROUP) {
-      let first = select(f, 2u * f, INTERLEAVED);
-      let second = select(f + p.frequencies, 2u * f + 1u, INTERLEAVED);
-      let rotation = cos_sin(f32(position) * frequency[f]) * p.amplitude;
-      let sine = rotation.y * p.direction;
-      let pair = vec2f(row[first], row[second]);
-      row[first] = pair.x * rotation.x - pair.y * sine;
-      row[second] = pair.y * rotation.x + pair.x * sine;
+      let at = pair_at(f);
+      let pair = turned(vec2f(row[at.x], row[at.y]), position, f);
+      row[at.x] = pair.x;
+      row[at.y] = pair.y;
     }
   }
   workgroupBarrier();

@@ -8,7 +8,7 @@ struct Params { count: u32, head_width: u32, heads: u32, frequencies: u32, ampli
 @group(0) @binding(3) var<storage, read> positions: array<i32>;
 @group(0) @binding(4) var<storage, read> frequency: array<f32>;
 //#include grid
-//#include sincos
+//#include rotation
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -22,12 +22,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     out[at] = x[at];
     return;
   }
-  let rotation = cos_sin(f32(positions[head / p.heads]) * frequency[f]) * p.amplitude;
-  let sine = rotation.y * p.direction;
-  let first = head * p.head_width + select(f, 2u * f, INTERLEAVED);
-  let second = first + select(p.frequencies, 1u, INTERLEAVED);
-  let a = x[first];
-  let b = x[second];
-  out[first] = a * rotation.x - b * sine;
-  out[second] = b * rotation.x + a * sine;
+  let at = head * p.head_width + pair_at(f);
+  let pair = turned(vec2f(x[at.x], x[at.y]), positions[head / p.heads], f);
+  out[at.x] = pair.x;
+  out[at.y] = pair.y;
 }

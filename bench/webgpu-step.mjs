@@ -2,8 +2,10 @@
 // Made-up weights of a published shape; run it on a built package. With fewer layers or experts (of which a
 // step reads as many) large shapes load sooner.
 //
+// `--apart`: every call in dispatches of its own, none in chains.
+//
 //   node bench/webgpu-step.mjs [--shape 0.6b|8b|30b-a3b|deepseek-v3|...] [--format f16] [--layers n] [--experts n] [--tokens 64] [--prompt 512] [--sequences 1,32] [--kv f32]
-//     [--contexts 512,8192,32768] [--profile] [--profile-prefill] [--toggles disable_robustness] [--dist ../dist]
+//     [--contexts 512,8192,32768] [--profile] [--profile-prefill] [--apart] [--toggles disable_robustness] [--dist ../dist]
 
 import { parseArgs } from 'node:util';
 import { publishedShape } from './published-shape.mjs';
@@ -13,7 +15,7 @@ const { values: options } = parseArgs({
   options: {
     shape: { type: 'string', default: '0.6b' }, format: { type: 'string', default: 'f16' }, layers: { type: 'string' }, experts: { type: 'string' }, tokens: { type: 'string', default: '64' },
     prompt: { type: 'string', default: '512' }, sequences: { type: 'string', default: '1' }, kv: { type: 'string', default: 'f32' }, contexts: { type: 'string' }, runs: { type: 'string', default: '3' }, profile: { type: 'boolean', default: false }, 'profile-prefill': { type: 'boolean', default: false },
-    toggles: { type: 'string', default: '' }, dist: { type: 'string', default: '../dist' },
+    toggles: { type: 'string', default: '' }, apart: { type: 'boolean', default: false }, dist: { type: 'string', default: '../dist' },
   },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
@@ -32,16 +34,18 @@ const config = {
   ...(options.layers && { num_hidden_layers: Number(options.layers) }), ...(options.experts && { [expertKey]: Number(options.experts) }),
 };
 
-const { adapter, backend, device, timed, timePasses, bandwidth } = await openDevice(from, options.toggles.split(',').filter(Boolean));
+const { adapter, gpu, backend, device, timed, timePasses, bandwidth } = await openDevice(from, options.toggles.split(',').filter(Boolean));
+if (options.apart) gpu.capabilities = { ...gpu.capabilities, together: undefined };
 const { GPUBufferUsage, GPUMapMode } = globalThis;
 console.log(`${adapter.info.description || adapter.info.device}, features in use: ${[...device.features].join(' ')}`);
+console.log(`workgroups that run together: ${JSON.stringify(gpu.capabilities.together)}`);
 
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
 
 /** Each dispatch of the recorded step in a pass of its own, in order, so that caches are as in a step. */
 async function profile(plan) {
   const prepared = plan.parts.flatMap((part) => part.prepared);
-  const entries = plan.parts.flatMap((part) => part.entries.flatMap((entry) => entry.pipelines.map(() => entry)));
+  const entries = plan.parts.flatMap((part) => part.entries.flatMap((entry) => (entry.pipelines ?? []).map(() => entry)));
   const passes = prepared.map(({ pipeline, bindings, x, y }) => (pass) => {
     pass.setPipeline(pipeline.pipeline);
     pass.setBindGroup(0, bindings);

@@ -6,10 +6,15 @@ import { FAULT_BINDING, MAP_READ_MODE } from './flags.js';
 import { assemble } from './template.js';
 import type { Capabilities, Dispatch } from './kernel.js';
 import { MATRIX_FEATURE, reportedUnits, workingUnit } from './matrix_units.js';
+import { runTogether } from './residency.js';
 import { workingSubgroup } from './subgroups.js';
 
 export { FAULT_BINDING, Usage } from './flags.js';
 const VISIBLE_TO_COMPUTE = 4;
+/** Vendors on whose GPUs workgroups were seen to wait for each other without harm; on others it was not tried. */
+const CHAINS_TRIED_ON: ReadonlySet<string> = new Set(['nvidia']);
+/** With fewer, one dispatch after another is no slower. */
+const LEAST_TOGETHER = { groups: 16, lanes: 512 };
 /** Taken where the adapter has them. */
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'shader-f16', MATRIX_FEATURE];
 
@@ -73,7 +78,7 @@ export class Gpu {
   /** What to ask of an adapter: its largest buffers, most of them and workgroups' memory, and the features that kernels have variants for. */
   static describe({ limits, features }: GPUAdapter, { defaultLimits = false }: GpuOptions = {}): GPUDeviceDescriptor {
     if (defaultLimits) return {};
-    const wanted = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkgroupStorageSize', 'maxStorageBuffersPerShaderStage'] as const;
+    const wanted = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkgroupStorageSize', 'maxStorageBuffersPerShaderStage', 'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX'] as const;
     return {
       requiredLimits: Object.fromEntries(wanted.map((name) => [name, limits[name]])),
       requiredFeatures: OPTIONAL_FEATURES.filter((name) => features.has(name)),
@@ -88,6 +93,11 @@ export class Gpu {
     if (gpu.capabilities.subgroupLanes > 1 && ['shader-f16', MATRIX_FEATURE].every((name) => device.features.has(name))) {
       const matrix = await workingUnit(device, reportedUnits(adapter.info), gpu.capabilities);
       gpu.capabilities = { ...gpu.capabilities, ...(matrix && { matrix }) };
+    }
+    const { maxComputeInvocationsPerWorkgroup: lanes = 0 } = device.limits;
+    if (CHAINS_TRIED_ON.has(vendor) && !adapter.info.isFallbackAdapter && lanes >= LEAST_TOGETHER.lanes && gpu.capabilities.subgroupLanes > 1) {
+      const groups = await runTogether(device, lanes);
+      if (groups >= LEAST_TOGETHER.groups) gpu.capabilities = { ...gpu.capabilities, together: { groups, lanes } };
     }
     return gpu;
   }

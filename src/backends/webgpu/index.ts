@@ -171,7 +171,7 @@ export class WebGpuBackend implements Backend {
     const temporaries = new Set(calls.flatMap((c) => c.outputs.map((o) => o.buffer)).filter((id) => !kept.has(id)));
     const recorder: Recorder = {
       gpu: this.gpu, stream: this.stream, buffers: this.buffers, capabilities: this.capabilities,
-      external: (operand) => this.external(operand), bytesOf: (id) => this.slot(id).bytes, entry: (call) => this.entry(call), repack: () => this.repack(),
+      external: (operand) => this.external(operand), bytesOf: (id) => this.slot(id).bytes, entry: (call, explain) => this.entry(call, explain), clear: (memory) => this.clear(memory), repack: () => this.repack(),
     };
     const plan = new GpuPlan(recorder, calls, temporaries, () => {
       this.plans.delete(plan);
@@ -192,9 +192,19 @@ export class WebGpuBackend implements Backend {
     this.release();
   }
 
-  private entry(call: Call): Entry {
-    const fault = kernelOf(call.op)?.fault ? this.nextFault++ % FAULT_WORDS : undefined;
-    return { call, inputs: call.inputs.map((i) => this.slot(i.buffer)), outputs: call.outputs.map((o) => this.slot(o.buffer)), fault };
+  private entry(call: Call, explain?: Entry['explain']): Entry {
+    const fault = explain || kernelOf(call.op)?.fault ? this.nextFault++ % FAULT_WORDS : undefined;
+    return { call, inputs: call.inputs.map((i) => this.slot(i.buffer)), outputs: call.outputs.map((o) => this.slot(o.buffer)), fault, explain };
+  }
+
+  /** Makes memory zeros, behind all that was encoded so far. */
+  private clear({ buffer }: Memory): void {
+    this.stream.submit();
+    this.gpu.guarded(['validation'], () => {
+      const encoder = this.gpu.device.createCommandEncoder();
+      encoder.clearBuffer(buffer);
+      this.gpu.device.queue.submit([encoder.finish()]);
+    });
   }
 
   private external({ buffer, spec }: Operand): Memory {

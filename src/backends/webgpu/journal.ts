@@ -18,6 +18,8 @@ export interface Entry {
   readonly outputs: readonly Judged[];
   /** The word through which the kernel reports a fault; undefined where it cannot. */
   readonly fault?: number;
+  /** What the reported number means, where the call's own kernel did not report it. */
+  readonly explain?: (value: number) => string;
   pipelines?: readonly Pipeline[];
   memories?: readonly Memory[];
   /** It never reached the GPU, for this reason. */
@@ -71,7 +73,7 @@ export class Journal {
 
   private failureOf(entry: Entry, faults: Uint32Array): Error | undefined {
     const word = entry.fault === undefined ? 0 : faults[entry.fault];
-    const fault = word ? new Error(kernelOf(entry.call.op)?.fault?.(word - 1)) : undefined;
+    const fault = word ? new Error((entry.explain ?? kernelOf(entry.call.op)?.fault)?.(word - 1)) : undefined;
     const cause = ownFailure(entry) ?? fault;
     return cause && this.describe(entry.call, cause);
   }

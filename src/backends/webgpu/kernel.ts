@@ -38,6 +38,8 @@ export interface Capabilities {
   readonly subgroupLanes: number;
   /** Whether activations are quantised for block formats that integers can be multiplied with. */
   readonly integerProducts: boolean;
+  /** Workgroups of so many lanes that run at the same time, however long, where that was found out (see residency.ts). Tests limit the stages of a chain, and how often a workgroup looks for what others send. */
+  readonly together?: { readonly groups: number; readonly lanes: number; readonly stages?: number; readonly looks?: number };
   /** Matrix units, where they were found to compute what they should (see matrix_units.ts). */
   readonly matrix?: MatrixUnit;
   /** Whether float32 matrices may be rounded to f16, each under a scale of its own, for products on matrix units. */

@@ -6,17 +6,23 @@ import type { Buffers, Memory } from './buffers.js';
 import { Usage } from './gpu.js';
 import type { Gpu } from './gpu.js';
 import type { Entry } from './journal.js';
+import { EXCHANGE } from './kernels/chain.js';
+import { stepsOf, waitedInVain } from './chains.js';
+import type { Step } from './chains.js';
 import type { Capabilities, Dispatch } from './kernel.js';
 import { constantBytes, SLOT_BYTES } from './stream.js';
 import type { Prepared, Stream } from './stream.js';
 import { dispatchesOf, prepare, scratchBytes } from './prepare.js';
 
-/** Calls that a replay submits together: the GPU runs the first while the rest is being encoded. */
-const PART_CALLS = 64;
+/** Steps that a replay submits together: the GPU runs the first while the rest is being encoded. */
+const PART_STEPS = 64;
 
 interface Part { readonly entries: readonly Entry[]; readonly prepared: readonly Prepared[] }
-interface Planned { readonly entry: Entry; readonly dispatches: readonly Dispatch[] }
-interface Command { readonly entry: Entry; readonly prepared: readonly Prepared[] }
+/** The first of a step's entries answers for its dispatches. */
+interface Planned { readonly entries: readonly Entry[]; readonly dispatches: readonly Dispatch[] }
+interface Command { readonly entries: readonly Entry[]; readonly prepared: readonly Prepared[] }
+/** Which buffer a temporary lives in, and from which byte on. */
+interface Home { readonly home: number; readonly offset: number }
 
 /** What a plan needs of the backend that records it. */
 export interface Recorder {
@@ -27,7 +33,10 @@ export interface Recorder {
   /** The caller's own buffer, backed by memory. */
   external(operand: Operand): Memory;
   bytesOf(buffer: BufferId): number;
-  entry(call: Call): Entry;
+  /** `explain`: what a fault that is reported for it means, beyond those of its kernel. */
+  entry(call: Call, explain?: Entry['explain']): Entry;
+  /** Makes memory zeros. */
+  clear(memory: Memory): void;
   /** Packs again what was unpacked since (see packing.ts). */
   repack(): void;
 }
@@ -42,16 +51,19 @@ export class GpuPlan implements Plan {
   private disposed = false;
 
   constructor(private readonly recorder: Recorder, calls: readonly Call[], temporaries: ReadonlySet<BufferId>, private readonly afterDispose: () => void) {
-    const { homes, sizes } = assign(calls, temporaries, (id) => recorder.bytesOf(id));
-    const planned = calls.map((call) => this.planned(call));
+    const steps = stepsOf(calls, temporaries, recorder.capabilities);
+    const { homes, sizes } = housed(steps, temporaries, (id) => recorder.bytesOf(id));
+    const planned = steps.map((step) => this.planned(step));
     const scratchSizes = largestOf(planned.map(({ dispatches }) => scratchBytes(dispatches)));
     this.homes = sizes.map((bytes) => recorder.buffers.take(bytes));
     this.scratch = scratchSizes.map((bytes) => recorder.buffers.take(bytes));
+    // What chains wait in begins as "not yet".
+    if (steps.some((step) => step.chain)) recorder.clear(this.scratch[EXCHANGE]);
     const slots = planned.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
     this.constants = recorder.gpu.device.createBuffer({ size: Math.max(slots, 1) * SLOT_BYTES, usage: Usage.uniform | Usage.copyTarget });
     const commands = planned.map((each) => this.prepare(each, homes));
-    this.parts = Array.from({ length: Math.ceil(calls.length / PART_CALLS) }, (_, n) => commands.slice(n * PART_CALLS, (n + 1) * PART_CALLS))
-      .map((part) => ({ entries: part.map((c) => c.entry), prepared: part.flatMap((c) => c.prepared) }));
+    this.parts = Array.from({ length: Math.ceil(steps.length / PART_STEPS) }, (_, n) => commands.slice(n * PART_STEPS, (n + 1) * PART_STEPS))
+      .map((part) => ({ entries: part.flatMap((c) => c.entries), prepared: part.flatMap((c) => c.prepared) }));
   }
 
   /** Number of dispatches that one replay makes. */
@@ -80,34 +92,37 @@ export class GpuPlan implements Plan {
     this.afterDispose();
   }
 
-  private planned(call: Call): Planned {
-    const entry = this.recorder.entry(call);
+  private planned({ calls, chain }: Step): Planned {
+    const entries = calls.map((call, i) => this.recorder.entry(call, chain && i === 0 ? waitedInVain : undefined));
+    const [entry] = entries;
     try {
-      return { entry, dispatches: dispatchesOf(call, entry.fault, this.recorder.capabilities) };
+      return { entries, dispatches: chain ? [chain.dispatch(entry.fault!)] : dispatchesOf(entry.call, entry.fault, this.recorder.capabilities) };
     } catch (error) {
       this.fail(entry, error);
-      return { entry, dispatches: [] };
+      return { entries, dispatches: [] };
     }
   }
 
-  private prepare({ entry, dispatches }: Planned, homes: ReadonlyMap<BufferId, number>): Command {
+  private prepare({ entries, dispatches }: Planned, homes: ReadonlyMap<BufferId, Home>): Command {
     const { gpu, stream } = this.recorder;
+    const [entry] = entries;
     try {
       const parts = dispatches.map((dispatch) => prepare(dispatch, entry.fault !== undefined, {
         gpu, faults: stream.faults,
         memory: (operand) => {
           const home = homes.get(operand.buffer);
-          return home === undefined ? this.recorder.external(operand) : this.homes[home];
+          return home === undefined ? this.recorder.external(operand) : this.homes[home.home];
         },
+        offset: ({ buffer }) => homes.get(buffer)?.offset ?? 0,
         scratch: (index) => this.scratch[index],
         constants: (words) => this.place(words),
       }));
       entry.pipelines = parts.map((part) => part.prepared.pipeline);
       entry.memories = parts.flatMap((part) => part.memories);
-      return { entry, prepared: parts.map((part) => part.prepared) };
+      return { entries, prepared: parts.map((part) => part.prepared) };
     } catch (error) {
       this.fail(entry, error);
-      return { entry, prepared: [] };
+      return { entries, prepared: [] };
     }
   }
 
@@ -123,6 +138,17 @@ export class GpuPlan implements Plan {
   }
 }
 
+/** Where temporaries live: what a chain keeps in one place, under the name of its first output. */
+function housed(steps: readonly Step[], temporaries: ReadonlySet<BufferId>, bytesOf: (id: BufferId) => number): { homes: Map<BufferId, Home>; sizes: number[] } {
+  const places = new Map(steps.flatMap(({ outputs, chain }) => [...(chain?.places ?? [])].map(([buffer, offset]) => [buffer, { host: outputs[0].buffer, offset }] as const)));
+  const bytes = new Map(steps.flatMap(({ outputs, chain }) => (chain && outputs.length > 0 ? [[outputs[0].buffer, chain.bytes] as const] : [])));
+  const hosted = (operands: readonly Operand[]) => operands.map((operand) => ({ ...operand, buffer: places.get(operand.buffer)?.host ?? operand.buffer }));
+  const { homes, sizes } = assign(steps.map(({ inputs, outputs }) => ({ inputs: hosted(inputs), outputs: hosted(outputs) })), temporaries, (id) => bytes.get(id) ?? bytesOf(id));
+  const all = new Map<BufferId, Home>([...homes].map(([id, home]) => [id, { home, offset: 0 }]));
+  for (const [id, { host, offset }] of places) all.set(id, { home: homes.get(host)!, offset });
+  return { homes: all, sizes };
+}
+
 /** From the first call that touches a temporary to the last. */
 interface Span { first: number; last: number }
 
@@ -131,7 +157,7 @@ interface Span { first: number; last: number }
  * never grow (greedy by size: Pisarchyk and Lee, arXiv:2001.03288). What a call reads lives beside its
  * outputs: WebGPU refuses a buffer that one dispatch both reads and writes.
  */
-export function assign(calls: readonly Call[], temporaries: ReadonlySet<BufferId>, bytesOf: (id: BufferId) => number): { homes: Map<BufferId, number>; sizes: number[] } {
+export function assign(calls: readonly Pick<Call, 'inputs' | 'outputs'>[], temporaries: ReadonlySet<BufferId>, bytesOf: (id: BufferId) => number): { homes: Map<BufferId, number>; sizes: number[] } {
   const spans = new Map<BufferId, Span>();
   calls.forEach(({ inputs, outputs }, i) => {
     for (const { buffer } of [...outputs, ...inputs]) {

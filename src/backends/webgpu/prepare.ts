@@ -15,6 +15,8 @@ export interface Binder {
   readonly gpu: Gpu;
   readonly faults: GPUBuffer;
   memory(operand: Operand): Memory;
+  /** Bytes at which the operand begins in its memory; without it, none do elsewhere than at the beginning. */
+  offset?(operand: Operand): number;
   /** Memory of at least `bytes` for a call's own use (see `scratch`): the same for the same index. */
   scratch(index: number, bytes: number): Memory;
   constants(words: readonly number[]): GPUBufferBinding;
@@ -44,7 +46,10 @@ export function prepare(dispatch: Dispatch, faulty: boolean, binder: Binder): { 
   const reports = faulty && dispatch.reports !== false;
   const pipeline = gpu.pipeline(dispatch, reports);
   const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: binder.constants(dispatch.constants) }];
-  operands.forEach(({ spec, offset = 0 }, i) => entries.push({ binding: i + 1, resource: { buffer: memories[i].buffer, offset, size: boundBytes(spec, gpu) } }));
+  operands.forEach((operand, i) => {
+    const offset = (operand.offset ?? 0) + (binder.offset?.(operand) ?? 0);
+    entries.push({ binding: i + 1, resource: { buffer: memories[i].buffer, offset, size: boundBytes(operand.spec, gpu) } });
+  });
   if (reports) entries.push({ binding: FAULT_BINDING, resource: { buffer: binder.faults } });
   const { result: bindings } = gpu.guarded(['validation'], () => gpu.device.createBindGroup({ label: dispatch.source, layout: pipeline.layout, entries }));
   return { prepared: { pipeline, bindings, ...grid(dispatch.groups, gpu) }, memories };

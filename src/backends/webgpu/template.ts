@@ -4,6 +4,8 @@
 //   //#include weight_{WEIGHT}      another file, a parameter's value within its name; once per kernel
 //   //#copies products_{PRODUCTS}      another file COPIES times, every name that it defines with _0, _1, … behind it;
 //                               what it finds at binding 3 is at 3, 4, …
+//   //#stages           for each of STAGES stages the file that its FILE names, under its own parameters beside all
+//                       others (those of stage 2 are called '2.ROWS'); its names and those parameters end in _2
 //   //#if BIAS ... //#else ... //#endif    lines kept when the parameter is true (no nesting)
 //   //#unroll             the loop on the next line is written out, its variable as a number, and as part of a
 //                               name where it stands in braces (sum_{i}). It counts by ones to a parameter, and
@@ -17,11 +19,15 @@ export type Parameters = Readonly<Record<string, number | boolean | string>>;
 
 /** The WGSL of kernel file `name` under `parameters`. */
 export function assemble(name: string, parameters: Parameters): string {
-  const constants = Object.entries(parameters).filter(([, value]) => typeof value !== 'string').map(([key, value]) =>
-    typeof value === 'boolean' ? `const ${key}: bool = ${value};` : `const ${key}: u32 = ${value}u;`);
+  const constants = constantsOf(Object.fromEntries(Object.entries(parameters).filter(([key]) => !key.includes('.'))));
   const lines = unrolled(resolve(name, parameters, new Set()), parameters);
   const enables = (line: string) => /^(enable|diagnostic)\b/.test(line);
   return [...lines.filter(enables), ...constants, ...lines.filter((line) => !enables(line))].join('\n');
+}
+
+function constantsOf(parameters: Parameters): string[] {
+  return Object.entries(parameters).filter(([, value]) => typeof value !== 'string').map(([key, value]) =>
+    typeof value === 'boolean' ? `const ${key}: bool = ${value};` : `const ${key}: u32 = ${value}u;`);
 }
 
 function resolve(name: string, parameters: Parameters, included: Set<string>): string[] {
@@ -38,6 +44,7 @@ function resolve(name: string, parameters: Parameters, included: Set<string>): s
       case 'endif': keeping = true; return [];
       case 'include': return keeping && !included.has(file) ? resolve(file, parameters, included) : [];
       case 'copies': return keeping ? Array.from({ length: Number(parameters.COPIES) }, (_, i) => copy(file, parameters, i)).flat() : [];
+      case 'stages': return keeping ? Array.from({ length: Number(parameters.STAGES) }, (_, i) => stage(parameters, i)).flat() : [];
       case 'unroll': return keeping ? [line] : [];
       case undefined: return keeping ? [line] : [];
       default: throw new Error(`${name}.wgsl has an unknown directive '//#${directive}'`);
@@ -62,9 +69,21 @@ function unrolled(lines: readonly string[], parameters: Parameters): string[] {
 
 /** File `name` with all that it includes, under names of its own. */
 function copy(name: string, parameters: Parameters, index: number): string[] {
-  const lines = resolve(name, parameters, new Set());
+  return renamed(resolve(name, parameters, new Set()), index).map((line) => line.replace('@binding(3)', `@binding(${3 + index})`));
+}
+
+/** A stage's file under its own parameters. The first of its matrices is at MATRICES_AT, not at 3. */
+function stage(parameters: Parameters, index: number): string[] {
+  const own = Object.fromEntries(Object.entries(parameters).filter(([key]) => key.startsWith(`${index}.`)).map(([key, value]) => [key.slice(`${index}.`.length), value]));
+  const all = { ...parameters, ...own };
+  const lines = unrolled([...constantsOf(own), ...resolve(String(all.FILE), all, new Set())], all);
+  return renamed(lines, index).map((line) => line.replace(/@binding\((\d+)\)/, (_, binding: string) => `@binding(${Number(all.MATRICES_AT) + Number(binding) - 3})`));
+}
+
+/** Lines in which every name that they define ends in `_index`. */
+function renamed(lines: readonly string[], index: number): string[] {
   const defined = lines.flatMap((line) => /^(?:@\w+\([^)]*\)\s*)*(?:fn|const|struct|alias|var(?:<[^>]*>)?)\s+(\w+)/.exec(line)?.[1] ?? []);
   // Not what stands behind a dot: members keep their names.
   const names = new RegExp(`(?<!\\.)\\b(?:${defined.join('|')})\\b`, 'g');
-  return lines.map((line) => line.replace(names, (found) => `${found}_${index}`).replace('@binding(3)', `@binding(${3 + index})`));
+  return lines.map((line) => line.replace(names, (found) => `${found}_${index}`));
 }

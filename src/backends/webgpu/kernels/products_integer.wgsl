@@ -1,7 +1,7 @@
 // As products_float, of x in signed bytes (see quantise_rows) and a matrix in blocks that integers are
 // multiplied with as they are stored: a lane takes a piece of 16 bytes at a time.
 //#include weight_shape
-//#include integers_{WEIGHT}
+//#include pieces_{WEIGHT}
 
 const PIECES: u32 = COLUMNS / PIECE_COLUMNS;
 

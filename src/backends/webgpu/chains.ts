@@ -1,0 +1,100 @@
+// Which calls of a recorded step one dispatch computes. Between two dispatches of which one reads what the
+// other writes a GPU stands still for some microseconds, about as long as it takes to read a matrix of a
+// small model; stages of a chain wait for each other's numbers instead (see chain.wgsl).
+
+import type { BufferId, Call, Operand } from '../../tensor/index.js';
+import type { Capabilities, Dispatch } from './kernel.js';
+import { chain, handed, stageOf } from './kernels/chain.js';
+import type { Handed, Stage } from './kernels/chain.js';
+
+/** Calls that are computed together, or one. */
+export interface Step {
+  readonly calls: readonly Call[];
+  /** What is read of others' memory, and written that others read. */
+  readonly inputs: readonly Operand[];
+  readonly outputs: readonly Operand[];
+  readonly chain?: Chain;
+}
+
+export interface Chain {
+  /** Outputs that lie behind each other in the memory of the first: where, in bytes, and the bytes of all. */
+  readonly places: ReadonlyMap<BufferId, number>;
+  readonly bytes: number;
+  dispatch(fault: number): Dispatch;
+}
+
+interface Candidate { readonly stages: readonly Stage[]; readonly handed: Handed }
+
+/** What a chain that waits too long says. */
+export const waitedInVain = (): string => 'its workgroups waited for each other in vain: the GPU did not run them together; load the model again';
+
+/** The calls as steps, in order. Only what is a temporary of theirs is handed on within a chain. */
+export function stepsOf(calls: readonly Call[], temporaries: ReadonlySet<BufferId>, device: Capabilities): Step[] {
+  const found = device.together ? candidates(calls, temporaries, device) : new Map<number, Candidate>();
+  // Two chains at least take turns (see `regions`).
+  if (found.size < 2) found.clear();
+  const all = [...found.values()];
+  const words = Math.max(0, ...all.map((each) => each.handed.words));
+  const regions = turns(all.length);
+  const steps: Step[] = [];
+  for (let i = 0, n = 0; i < calls.length;) {
+    const candidate = found.get(i);
+    if (!candidate) {
+      const call = calls[i++];
+      steps.push({ calls: [call], inputs: call.inputs, outputs: call.outputs });
+      continue;
+    }
+    const { stages, handed: { kept, results } } = candidate;
+    const those = calls.slice(i, i += stages.length);
+    const own = new Set(those.flatMap((call) => call.outputs.map(({ buffer }) => buffer)));
+    const [here, next] = [regions[n], regions[(n + 1) % all.length]].map((region) => region * words);
+    n++;
+    steps.push({
+      calls: those,
+      inputs: those.flatMap((call) => call.inputs).filter(({ buffer }) => !own.has(buffer)),
+      outputs: those.flatMap((call) => call.outputs).filter(({ buffer }) => kept.has(buffer)),
+      chain: {
+        places: new Map([...kept].map(([buffer, at]) => [buffer, 4 * at])), bytes: 4 * results,
+        dispatch: (fault) => chain(stages, candidate.handed, { here, next, words, all: 3 * words }, fault, device)!,
+      },
+    });
+  }
+  return steps;
+}
+
+/** Chains by the call that they begin with: as long as the device can bind what they need. */
+function candidates(calls: readonly Call[], temporaries: ReadonlySet<BufferId>, device: Capabilities): Map<number, Candidate> {
+  const readers = new Map<BufferId, number[]>();
+  calls.forEach(({ inputs }, i) => { for (const { buffer } of inputs) readers.set(buffer, [...(readers.get(buffer) ?? []), i]); });
+  const stages = calls.map((call) => (call.outputs.every(({ buffer }) => temporaries.has(buffer)) ? stageOf(call, device) : undefined));
+  const found = new Map<number, Candidate>();
+  const { stages: longest = Infinity } = device.together!;
+  const least = Math.min(2, longest);
+  for (let first = 0; first < calls.length;) {
+    let best: Candidate | undefined;
+    for (let end = first + 1; end <= calls.length && end - first <= longest && stages[end - 1]; end++) {
+      const candidate = candidateOf(stages.slice(first, end) as Stage[], (buffer) => (readers.get(buffer) ?? []).some((reader) => reader < first || reader >= end), device);
+      if (!candidate) break;
+      best = candidate;
+    }
+    if (best && best.stages.length >= least) found.set(first, best);
+    first += best && best.stages.length >= least ? best.stages.length : 1;
+  }
+  return found;
+}
+
+function candidateOf(stages: readonly Stage[], readOutside: (buffer: BufferId) => boolean, device: Capabilities): Candidate | undefined {
+  // Results of three matrices are not sent, and choices are read in whole buffers.
+  const unsent = new Set(stages.flatMap(({ outputs }) => (outputs.length > 1 ? outputs.map(({ buffer }) => buffer) : [])));
+  const all = new Set(stages.flatMap(({ outputs }) => outputs.map(({ buffer }) => buffer)));
+  const takes = stages.flatMap(({ x, add }) => [x, ...(add ? [add] : [])]);
+  const others = stages.flatMap(({ matrices, norm, indices, weights }) => [...matrices, norm?.weight, indices, weights]);
+  if (takes.some(({ buffer }) => unsent.has(buffer)) || others.some((operand) => operand && all.has(operand.buffer))) return undefined;
+  const hands = handed(stages, readOutside);
+  return chain(stages, hands, { here: 0, next: 0, words: 0, all: 0 }, 0, device) && { stages, handed: hands };
+}
+
+/** Each chain's region of the exchange: never that of the chain behind it, which it clears, the last one's being the first. */
+function turns(chains: number): number[] {
+  return Array.from({ length: chains }, (_, n) => (n === chains - 1 && n % 2 === 0 ? 2 : n % 2));
+}

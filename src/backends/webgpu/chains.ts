@@ -20,7 +20,9 @@ export interface Chain {
   /** Outputs that lie behind each other in the memory of the first: where, in bytes, and the bytes of all. */
   readonly places: ReadonlyMap<BufferId, number>;
   readonly bytes: number;
-  dispatch(fault: number): Dispatch;
+  /** The call that answers for the chain: the first, unless a dispatch of its own comes before the others. */
+  readonly first: number;
+  dispatches(faults: readonly (number | undefined)[]): Dispatch[];
 }
 
 interface Candidate { readonly stages: readonly Stage[]; readonly handed: Handed }
@@ -55,7 +57,11 @@ export function stepsOf(calls: readonly Call[], temporaries: ReadonlySet<BufferI
       outputs: those.flatMap((call) => call.outputs).filter(({ buffer }) => kept.has(buffer)),
       chain: {
         places: new Map([...kept].map(([buffer, at]) => [buffer, 4 * at])), bytes: 4 * results,
-        dispatch: (fault) => chain(stages, candidate.handed, { here, next, words, all: 3 * words }, fault, device)!,
+        first: stages[0].merge ? 1 : 0,
+        dispatches: (faults) => [
+          ...(stages[0].merge ? [stages[0].merge.before(faults[0] ?? 0)] : []),
+          chain(stages, candidate.handed, { here, next, words, all: 3 * words }, { own: faults[stages[0].merge ? 1 : 0]!, attention: faults[0] ?? 0 }, device)!,
+        ],
       },
     });
   }
@@ -72,10 +78,12 @@ function candidates(calls: readonly Call[], temporaries: ReadonlySet<BufferId>, 
   const least = Math.min(2, longest);
   for (let first = 0; first < calls.length;) {
     let best: Candidate | undefined;
-    for (let end = first + 1; end <= calls.length && end - first <= longest && stages[end - 1]; end++) {
+    // Only the first dispatch of a chain can be another's.
+    for (let end = first + 1; end <= calls.length && end - first <= longest && stages[end - 1] && !(end > first + 1 && stages[end - 1]!.merge); end++) {
       const candidate = candidateOf(stages.slice(first, end) as Stage[], (buffer) => (readers.get(buffer) ?? []).some((reader) => reader < first || reader >= end), device);
-      if (!candidate) break;
-      best = candidate;
+      // A choice is sound with the calls that read it.
+      if (candidate) best = candidate;
+      else if (!stages.slice(first, end).some((stage) => stage!.choice)) break;
     }
     if (best && best.stages.length >= least) found.set(first, best);
     first += best && best.stages.length >= least ? best.stages.length : 1;
@@ -84,14 +92,18 @@ function candidates(calls: readonly Call[], temporaries: ReadonlySet<BufferId>, 
 }
 
 function candidateOf(stages: readonly Stage[], readOutside: (buffer: BufferId) => boolean, device: Capabilities): Candidate | undefined {
-  // Results of three matrices are not sent, and choices are read in whole buffers.
-  const unsent = new Set(stages.flatMap(({ outputs }) => (outputs.length > 1 ? outputs.map(({ buffer }) => buffer) : [])));
-  const all = new Set(stages.flatMap(({ outputs }) => outputs.map(({ buffer }) => buffer)));
-  const takes = stages.flatMap(({ x, add }) => [x, ...(add ? [add] : [])]);
-  const others = stages.flatMap(({ matrices, norm, indices, weights }) => [...matrices, norm?.weight, indices, weights]);
-  if (takes.some(({ buffer }) => unsent.has(buffer)) || others.some((operand) => operand && all.has(operand.buffer))) return undefined;
+  const written = (of: (stage: Stage) => boolean) => new Set(stages.filter(of).flatMap(({ outputs }) => outputs.map(({ buffer }) => buffer)));
+  // Every workgroup has the choice, and no other dispatch. Results of three matrices are not sent, and all else is read in whole buffers.
+  const chosen = written(({ choice }) => choice !== undefined);
+  const [several, all] = [written(({ matrices }) => matrices.length === 3), written(() => true)];
+  const sound = stages.every(({ x, add, matrices, norm, indices, weights, choice }) =>
+    [x, add].every((operand) => !operand || !(several.has(operand.buffer) || chosen.has(operand.buffer)))
+    && [...matrices, norm?.weight].every((operand) => !operand || !all.has(operand.buffer))
+    && [indices, weights].every((operand) => !operand || chosen.has(operand.buffer) || !all.has(operand.buffer))
+    && (!choice || all.has(x.buffer)));
+  if (!sound || [...chosen].some(readOutside) || stages.filter(({ choice }) => choice).length > 1) return undefined;
   const hands = handed(stages, readOutside);
-  return chain(stages, hands, { here: 0, next: 0, words: 0, all: 0 }, 0, device) && { stages, handed: hands };
+  return chain(stages, hands, { here: 0, next: 0, words: 0, all: 0 }, { own: 0, attention: 0 }, device) && { stages, handed: hands };
 }
 
 /** Each chain's region of the exchange: never that of the chain behind it, which it clears, the last one's being the first. */

@@ -3,4 +3,4 @@
 export const Usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
 export const MAP_READ_MODE = 1;
 /** Where kernels that can fail find the fault words. */
-export const FAULT_BINDING = 15;
+export const FAULT_BINDING = 31;

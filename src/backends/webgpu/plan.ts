@@ -93,10 +93,10 @@ export class GpuPlan implements Plan {
   }
 
   private planned({ calls, chain }: Step): Planned {
-    const entries = calls.map((call, i) => this.recorder.entry(call, chain && i === 0 ? waitedInVain : undefined));
+    const entries = calls.map((call, i) => this.recorder.entry(call, chain?.first === i ? waitedInVain : undefined));
     const [entry] = entries;
     try {
-      return { entries, dispatches: chain ? [chain.dispatch(entry.fault!)] : dispatchesOf(entry.call, entry.fault, this.recorder.capabilities) };
+      return { entries, dispatches: chain ? chain.dispatches(entries.map(({ fault }) => fault)) : dispatchesOf(entry.call, entry.fault, this.recorder.capabilities) };
     } catch (error) {
       this.fail(entry, error);
       return { entries, dispatches: [] };
@@ -107,7 +107,7 @@ export class GpuPlan implements Plan {
     const { gpu, stream } = this.recorder;
     const [entry] = entries;
     try {
-      const parts = dispatches.map((dispatch) => prepare(dispatch, entry.fault !== undefined, {
+      const parts = dispatches.map((dispatch) => prepare(dispatch, entries.some(({ fault }) => fault !== undefined), {
         gpu, faults: stream.faults,
         memory: (operand) => {
           const home = homes.get(operand.buffer);

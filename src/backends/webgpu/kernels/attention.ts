@@ -84,7 +84,7 @@ const pagedAttention: Kernel = {
     const { valueDim } = attrs as AttentionAttrs & Attrs;
     const parameters = { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' };
     const constants = attentionConstants({ q, k, v, table }, attrs, fault);
-    if (isSplit(q.spec, v.spec, table.spec, attrs)) return splitAttention({ q, k, slots: call.inputs[4], out: call.outputs[0], reads: call.inputs, writes: [], parameters, constants }, device);
+    if (isSplit(q.spec, v.spec, table.spec, attrs)) return splitAttention({ q, k, out: call.outputs[0], reads: call.inputs, writes: [], parameters, constants }, device);
     const wide = [width, valueDim, v.spec.shape[3]].every((n) => n % 4 === 0) && valueDim <= 4 * WIDE_LANES;
     const shared = { parameters, writes: call.outputs, reads: call.inputs, constants };
     const many = wide && tokens >= TOKENS_PER_SEQUENCE * table.spec.shape[0];
@@ -134,7 +134,6 @@ const splitsOf = ({ shape: [tokens, heads] }: Spec, share: number, { busyGroups 
 interface Split {
   readonly q: Operand;
   readonly k: Operand;
-  readonly slots: Operand;
   readonly out: Operand;
   readonly reads: readonly Operand[];
   readonly writes: readonly Operand[];
@@ -142,7 +141,7 @@ interface Split {
   readonly constants: readonly number[];
 }
 
-function splitAttention({ q, k, slots, out, reads, writes, parameters, constants }: Split, device: Capabilities): readonly Dispatch[] {
+function splitAttention({ q, k, out, reads, writes, parameters, constants }: Split, device: Capabilities): readonly Dispatch[] {
   const { subgroupLanes } = device;
   const FRESH = writes.length > 0;
   const [tokens, heads, width] = q.spec.shape;
@@ -163,8 +162,8 @@ function splitAttention({ q, k, slots, out, reads, writes, parameters, constants
     groups: sets * SPLITS, group: SPLIT_LANES, reports: !FRESH,
   };
   const merge: Dispatch = {
-    source: 'paged_attention_merge', parameters: { VALUE: parameters.VALUE, SPLITS, FRESH, SUBGROUP: subgroupLanes, SUBGROUPS: subgroupLanes > 1 }, writes: [out], reads: [parts, slots],
-    constants: [items, heads, constants[7]], groups: items, group: MERGE_LANES, reports: FRESH,
+    source: 'paged_attention_merge', parameters: { VALUE: parameters.VALUE, SPLITS, FRESH, SUBGROUP: subgroupLanes, SUBGROUPS: subgroupLanes > 1 }, writes: [out], reads: [parts],
+    constants: [items, constants[7]], groups: items, group: MERGE_LANES, reports: FRESH,
   };
   return SPLITS === 1 ? [split] : [split, merge];
 }
@@ -184,7 +183,7 @@ const freshAttention: Kernel = {
     const { layout, amplitude, inverse, eps, offset, valueDim } = attrs as AttentionAttrs & HeadNorm & Attrs;
     const HEAD_SLOTS = 2 ** Math.ceil(Math.log2(shareOf(q.spec, k.spec.shape[1]) + 1));
     return splitAttention({
-      q, k, slots, out, reads: [q, rows, vRows, qWeight, kWeight, positions, frequencies, slots, table], writes: [k, v],
+      q, k, out, reads: [q, rows, vRows, qWeight, kWeight, positions, frequencies, slots, table], writes: [k, v],
       parameters: { HEAD: q.spec.shape[2], VALUE: valueDim, HALF: k.spec.dtype === 'f16', HEAD_SLOTS, INTERLEAVED: layout === 'interleaved' },
       constants: [...attentionConstants({ q, k, v, table }, attrs, fault), frequencies.spec.shape[0], float(eps), float(offset), float(amplitude), float(inverse ? -1 : 1)],
     }, device);

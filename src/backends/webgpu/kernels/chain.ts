@@ -7,11 +7,12 @@ import { count, float, scratch } from '../kernel.js';
 import type { Capabilities, Dispatch } from '../kernel.js';
 import { isPacked } from '../packing.js';
 import type { Parameters } from '../template.js';
-import { FAULT_BINDING } from '../flags.js';
+import { attentionKernels } from './attention.js';
 
-/** A product as a stage of a chain. */
+/** A product as a stage of a chain, or the choice of experts. */
 export interface Stage {
   readonly x: Operand;
+  /** None of a choice. */
   readonly matrices: readonly Operand[];
   readonly norm?: { readonly weight: Operand; readonly eps: number; readonly offset: number };
   readonly add?: Operand;
@@ -20,6 +21,9 @@ export interface Stage {
   /** The experts whose matrices it goes through, and with `weights` the sum of what comes out. */
   readonly indices?: Operand;
   readonly weights?: Operand;
+  /** Of what another dispatch, which comes before the chain's, leaves of attention. */
+  readonly merge?: { readonly splits: number; readonly value: number; before(fault: number): Dispatch };
+  readonly choice?: { readonly k: number; readonly normalize: boolean; readonly epsilon: number };
   readonly outputs: readonly Operand[];
 }
 
@@ -44,9 +48,11 @@ const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /** The call as a stage; undefined where chains cannot compute it. */
 export function stageOf(call: Call, device: Capabilities): Stage | undefined {
-  const stage = described(call);
+  const stage = merged(call, device) ?? described(call);
   if (!stage || !device.together) return undefined;
-  const { x, matrices, add, norm, indices, outputs } = stage;
+  const { x, matrices, add, norm, indices, choice, merge, outputs } = stage;
+  if (merge) return stage;
+  if (choice) return x.spec.shape[0] === 1 && count(x) % 4 === 0 && count(x) <= device.together.lanes ? stage : undefined;
   const [{ spec: { shape, dtype } }] = matrices;
   const columns = shape[shape.length - 1];
   const rowsOfX = stage.weights ? count(indices!) : 1;
@@ -58,12 +64,26 @@ export function stageOf(call: Call, device: Capabilities): Stage | undefined {
   return fits && dealt(stage, device) ? stage : undefined;
 }
 
+/** Attention of one token as the dispatch that splits it and a stage that puts the splits together. */
+function merged(call: Call, device: Capabilities): Stage | undefined {
+  const kernel = Object.hasOwn(attentionKernels, call.op) ? attentionKernels[call.op] : undefined;
+  if (!kernel || call.outputs.length !== 1 || call.outputs[0].spec.shape[0] !== 1) return undefined;
+  const dispatches = [kernel.dispatch(call, 0, device)].flat();
+  const { source, parameters, reads: [x] } = dispatches[dispatches.length - 1];
+  if (source !== 'paged_attention_merge') return undefined;
+  return {
+    x, matrices: [], outputs: call.outputs,
+    merge: { splits: Number(parameters!.SPLITS), value: Number(parameters!.VALUE), before: (fault) => [kernel.dispatch(call, fault, device)].flat()[0] },
+  };
+}
+
 function described({ op, inputs, attrs, outputs }: Call): Stage | undefined {
   const normed = op.startsWith('norm_');
   const [x, ...rest] = inputs;
   const norm = normed ? { weight: rest.shift()!, ...(attrs as Attrs & { eps: number; offset: number }) } : undefined;
   const common = { x, outputs, ...(norm && { norm }) };
   switch (normed ? op.slice('norm_'.length) : op) {
+    case 'softmax_top_k': return { x, outputs, matrices: [], choice: attrs as Attrs & NonNullable<Stage['choice']> };
     case 'linear': return rest.length === 1 ? { ...common, matrices: rest } : undefined;
     case 'linear_add': return { ...common, matrices: [rest[0]], add: rest[1] };
     case 'linear_group': return { ...common, matrices: rest };
@@ -74,9 +94,20 @@ function described({ op, inputs, attrs, outputs }: Call): Stage | undefined {
   }
 }
 
+interface Deal { readonly staged: number; readonly blocks: number; readonly parts: number; readonly choices: number; readonly parameters: Parameters }
+
 /** How a stage is dealt to workgroups, teams and lanes, and what it keeps in their memory; undefined where a lane would hold too much. */
-function dealt({ matrices, gated, indices, weights }: Stage, { together, subgroupLanes }: Capabilities) {
+function dealt({ x, matrices, gated, indices, weights, choice, merge, outputs }: Stage, { together, subgroupLanes }: Capabilities): Deal | undefined {
   const { groups, lanes } = together!;
+  if (merge) {
+    const parameters = { FILE: 'chain_merge', QUADS: count(outputs[0]) / 4, SPLITS: merge.splits, VALUE: merge.value, EACH: Math.ceil(merge.splits / subgroupLanes) };
+    return { staged: 0, blocks: 0, parts: 0, choices: 0, parameters };
+  }
+  if (choice) {
+    const COLUMNS = count(x);
+    const SHARE = Math.min(8, 2 ** Math.floor(Math.log2(lanes / COLUMNS)));
+    return { staged: 0, blocks: 0, parts: COLUMNS, choices: choice.k, parameters: { FILE: 'chain_choice', COLUMNS, SHARE, K: choice.k, NORMALIZE: choice.normalize } };
+  }
   const [{ spec: { shape, dtype } }] = matrices;
   const columns = shape[shape.length - 1];
   const choices = indices ? count(indices) : 1;
@@ -102,7 +133,7 @@ function dealt({ matrices, gated, indices, weights }: Stage, { together, subgrou
       FILE: 'chain_product', WEIGHT: dtype, X, COLUMNS: columns, X_COLUMNS: xColumns, LANES, PIECES: pieces / LANES, QUADS: Math.ceil(xColumns / 4 / lanes), HALVES_APART: dtype === 'q4_0',
       ROWS: rows[0], GATED: gated === true, COPIES: matrices.length, THREE: rows.length === 3, ...(rows.length === 3 && { ROWS_B: rows[1], ROWS_C: rows[2], SECOND, THIRD }),
       CHOSEN: gated === true && indices !== undefined, EXPERT_ROWS: shape[shape.length - 2], COMBINE: weights !== undefined,
-    } satisfies Parameters,
+    },
   };
 }
 
@@ -138,15 +169,20 @@ export function handed(stages: readonly Stage[], readOutside: (buffer: BufferId)
 /** Where a chain's exchange lies in that of its plan, that of the chain behind it, and the words of both. */
 export interface Region { readonly here: number; readonly next: number; readonly words: number; readonly all: number }
 
+/** Fault words: for waiting in vain, and for pages that attention missed. */
+export interface Faults { readonly own: number; readonly attention: number }
+
 /** The dispatch of several stages; undefined where it would take more bindings or memory than the device has. `results` is what they keep. */
-export function chain(stages: readonly Stage[], { sent, kept, results }: Handed, region: Region, fault: number, device: Capabilities): Dispatch | undefined {
+export function chain(stages: readonly Stage[], { sent, kept, results }: Handed, region: Region, faults: Faults, device: Capabilities): Dispatch | undefined {
   const { groups, lanes } = device.together!;
   const reads: Operand[] = [];
   const bind = (operand: Operand): number => reads.push(operand) + 1;
   const parameters: Record<string, number | boolean | string> = {};
   const plans = stages.map((stage) => dealt(stage, device)!);
+  const chosen = new Set(stages.flatMap(({ choice, outputs }) => (choice ? outputs.map(({ buffer }) => buffer) : [])));
+  const read = (operand: Operand | undefined): operand is Operand => operand !== undefined && !chosen.has(operand.buffer);
   stages.forEach(({ x, matrices, norm, add, indices, weights, outputs }, s) => {
-    const MATRICES_AT = matrices.map(bind)[0];
+    const MATRICES_AT = matrices.map(bind)[0] ?? 0;
     const addAt = add && sent.get(add.buffer);
     const xAt = sent.get(x.buffer);
     const y = outputs.map(({ buffer }) => kept.get(buffer));
@@ -155,8 +191,8 @@ export function chain(stages: readonly Stage[], { sent, kept, results }: Handed,
       X_OUTSIDE: xAt === undefined, ...(xAt === undefined ? { X_BINDING: bind(x) } : { X_AT: xAt }),
       NORM: norm !== undefined, ...(norm && { NORM_BINDING: bind(norm.weight) }),
       ADD: add !== undefined, ADD_NOTHING: add === undefined, ADD_OUTSIDE: add !== undefined && addAt === undefined, ADD_INSIDE: addAt !== undefined, ...(addAt !== undefined ? { ADD_AT: addAt } : add && { ADD_BINDING: bind(add) }),
-      CHOICE_OUTSIDE: indices !== undefined, ...(indices && { INDICES_BINDING: bind(indices) }),
-      WEIGHTS_OUTSIDE: weights !== undefined, ...(weights && { WEIGHTS_BINDING: bind(weights) }),
+      CHOICE_OUTSIDE: read(indices), ...(read(indices) && { INDICES_BINDING: bind(indices) }),
+      WEIGHTS_OUTSIDE: read(weights), ...(read(weights) && { WEIGHTS_BINDING: bind(weights) }),
       SENT: sent.has(outputs[0].buffer), Y_AT: sent.get(outputs[0].buffer) ?? 0,
       KEPT_ALONE: y[0] !== undefined && matrices.length < 3, Y_KEPT: y[0] ?? 0, Y_KEPT_B: y[1] ?? 0, Y_KEPT_C: y[2] ?? 0,
     };
@@ -169,11 +205,11 @@ export function chain(stages: readonly Stage[], { sent, kept, results }: Handed,
   const exchange = scratch(EXCHANGE, { shape: [region.all], dtype: 'i32' });
   const [first] = kept.keys();
   const written: Operand[] = first !== undefined ? [{ buffer: first, spec: { shape: [results], dtype: 'f32' } }] : [];
-  // The fault words count, and their place is taken.
-  if (bytes > device.workgroupBytes || reads.length + 3 > device.storageBuffers || reads.length + 2 >= FAULT_BINDING) return undefined;
+  // Beside what it reads it binds the exchange, results and the fault words.
+  if (bytes > device.workgroupBytes || reads.length + 3 > device.storageBuffers) return undefined;
   return {
     source: 'chain', group: lanes, groups, writes: [exchange], reads, alsoWrites: written,
     parameters: { ...parameters, STAGES: stages.length, GROUPS: groups, STAGED, BLOCKS, PARTS, CHOICES, SUBGROUP, SUBGROUPS: SUBGROUP > 1, SHUFFLES, RESULTS_BINDING: reads.length + 2, RESULTS: written.length > 0 },
-    constants: [region.here, region.next, region.words, fault, device.together!.looks ?? MOST_LOOKS, 0, 0, 0, ...stages.flatMap(({ norm }) => [float(norm?.eps ?? 0), float(norm?.offset ?? 0), 0, 0])],
+    constants: [region.here, region.next, region.words, faults.own, device.together!.looks ?? MOST_LOOKS, faults.attention, 0, 0, ...stages.flatMap(({ norm, choice }) => [float(norm?.eps ?? choice?.epsilon ?? 0), float(norm?.offset ?? 0), 0, 0])],
   };
 }

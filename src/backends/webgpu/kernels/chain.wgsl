@@ -1,9 +1,9 @@
-// Several calls for one token in one dispatch, stage by stage: products of few tokens, and the choice of
-// experts. All workgroups run at the same time (see residency.wgsl). Each computes its share of every stage
+// Several calls for one token in one dispatch, stage by stage: products, the choice of experts, what attention
+// ends with. All workgroups run at the same time (see residency.wgsl). Each computes its share of every stage
 // and begins the next at once, by asking for its first rows of the matrix, before what it multiplies them with
 // has all come. Numbers come through the exchange, one word each: zero says "not yet", so that every word
 // tells by itself whether it is there, and no two need to arrive in order. A zero is sent as minus zero.
-struct Params { here: u32, next: u32, words: u32, fault: u32, looks: u32, norms: array<vec4f, STAGES> }
+struct Params { here: u32, next: u32, words: u32, fault: u32, looks: u32, attention_fault: u32, norms: array<vec4f, STAGES> }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> exchange: array<atomic<u32>>;
 //#if RESULTS
@@ -15,8 +15,10 @@ struct Params { here: u32, next: u32, words: u32, fault: u32, looks: u32, norms:
 //#if SUBGROUPS
 enable subgroups;
 fn subgroup_sum(value: f32) -> f32 { return subgroupAdd(value); }
+fn subgroup_max(value: f32) -> f32 { return subgroupMax(value); }
 //#else
 fn subgroup_sum(value: f32) -> f32 { return value; }
+fn subgroup_max(value: f32) -> f32 { return value; }
 //#endif
 // What a stage multiplies its matrices with: as float32, as f16 or as signed bytes; the two latter 32 with one scale.
 var<workgroup> staged: array<vec4u, STAGED>;

@@ -1,10 +1,9 @@
 // What the splits of paged_attention_split left of each head, put together. A workgroup per token and
 // query head: COLUMNS lanes share a split's sums, ROWS splits are added up at once.
-struct Params { items: u32, heads: u32, fault: u32 }
+struct Params { items: u32, fault: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(2) var<storage, read> parts: array<vec4f>;
-@group(0) @binding(3) var<storage, read> slots: array<i32>;
 //#include grid
 //#include group_reduce
 //#if FRESH
@@ -24,10 +23,6 @@ var<workgroup> sums: array<vec4f, GROUP>;
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = group_index(group, groups);
   if (item >= p.items) { return; }
-  if (slots[item / p.heads] < 0) {
-    if (lane < COLUMNS) { out[item * COLUMNS + lane] = vec4f(); }
-    return;
-  }
   let base = item * SPLITS * (COLUMNS + 1u);
   // The largest score and the total weight of each split; of those without positions, no weight.
   var end = vec2f(LOWEST, 0.0);
@@ -50,6 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   workgroupBarrier();
   if (lane < COLUMNS) {
     for (var r = 1u; r < ROWS; r++) { sum += sums[r * COLUMNS + lane]; }
-    out[item * COLUMNS + lane] = sum / total;
+    // A token of no sequence has nothing to look at.
+    out[item * COLUMNS + lane] = select(vec4f(), sum / total, total > 0.0);
   }
 }

@@ -101,6 +101,11 @@ fn key8(i: u32) -> array<vec4f, 2> { return array(k[2u * i], k[2u * i + 1u]); }
 fn value4(i: u32) -> vec4f { return v[i]; }
 //#endif
 
+// Of a part without positions.
+fn leave_nothing(first_head: u32, split: u32, lane: u32) {
+  if (lane < SHARE) { out[((first_head + lane) * SPLITS + split) * (COLUMNS + 1u) + COLUMNS] = vec4f(LOWEST, 0.0, 0.0, 0.0); }
+}
+
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = group_index(group, groups);
@@ -111,6 +116,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (slots[token] < 0) {
     if (SPLITS == 1u) {
       for (var i = lane; i < SHARE * COLUMNS; i += GROUP) { out[first_head * COLUMNS + i] = vec4f(); }
+    } else {
+      leave_nothing(first_head, split, lane);
     }
     return;
   }
@@ -122,7 +129,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let begin = min(first + split * share, end);
   let until = min(begin + share, end);
   if (begin == until) {
-    if (lane < SHARE) { out[((first_head + lane) * SPLITS + split) * (COLUMNS + 1u) + COLUMNS] = vec4f(LOWEST, 0.0, 0.0, 0.0); }
+    leave_nothing(first_head, split, lane);
     return;
   }
 

@@ -1,23 +1,24 @@
 // As chain_rows, the same rows of two matrices: their sums lie behind each other.
 //#copies chain_matrix
 
-fn run_0(first: u32, end: u32, lane: u32) -> f32 {
-  let last = max(end, 1u) - 1u;
+fn run_0(group: u32, groups: u32, rows: u32, lane: u32) -> f32 {
   let column = lane % LANES;
-  var row = first + lane / LANES;
+  var row = group * TEAMS + lane / LANES;
 //#unroll
   for (var k = 0u; k < PIECES; k++) {
-    var now_{k} = fetch_0(min(row, last), column + k * LANES);
-    var up_{k} = fetch_1(min(row, last), column + k * LANES);
+    var now_{k} = fetch_0(min(row, rows - 1u), column + k * LANES);
+    var up_{k} = fetch_1(min(row, rows - 1u), column + k * LANES);
   }
   let inverse = take(lane);
-  for (var base = first; base < end; base += TEAMS) {
+  for (var round = 0u; (round * groups + group) * TEAMS < rows; round++) {
+    let place = round * TEAMS + lane / LANES;
+    row += groups * TEAMS;
     var sum = 0.0;
     var other = 0.0;
 //#unroll
     for (var k = 0u; k < PIECES; k++) {
-      let then_{k} = fetch_0(min(row + TEAMS, last), column + k * LANES);
-      let up_then_{k} = fetch_1(min(row + TEAMS, last), column + k * LANES);
+      let then_{k} = fetch_0(min(row, rows - 1u), column + k * LANES);
+      let up_then_{k} = fetch_1(min(row, rows - 1u), column + k * LANES);
     }
 //#unroll
     for (var k = 0u; k < PIECES; k++) {
@@ -28,11 +29,10 @@ fn run_0(first: u32, end: u32, lane: u32) -> f32 {
     }
     sum = subgroup_sum(sum);
     other = subgroup_sum(other);
-    if (column % SUBGROUP == 0u && row < end) {
-      parts[2u * (row - first) * PARTS_OF_ROW + column / SUBGROUP] = sum;
-      parts[(2u * (row - first) + 1u) * PARTS_OF_ROW + column / SUBGROUP] = other;
+    if (column % SUBGROUP == 0u) {
+      parts[2u * place * PARTS_OF_ROW + column / SUBGROUP] = sum;
+      parts[(2u * place + 1u) * PARTS_OF_ROW + column / SUBGROUP] = other;
     }
-    row += TEAMS;
   }
   return inverse;
 }

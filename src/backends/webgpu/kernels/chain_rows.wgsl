@@ -1,21 +1,23 @@
-// Rows `first` to `end` of one matrix. The first are asked for before x is waited for, and each team's next
-// while it multiplies with one.
+// The rows of one matrix that workgroup `group` of `groups` computes: TEAMS neighbours a round, so that in each
+// round all workgroups together read one stretch of memory. The first are asked for before x is waited for, and
+// each team's next while it multiplies with one.
 //#include chain_matrix
 
-fn run(first: u32, end: u32, lane: u32) -> f32 {
-  let last = max(end, 1u) - 1u;
+fn run(group: u32, groups: u32, rows: u32, lane: u32) -> f32 {
   let column = lane % LANES;
-  var row = first + lane / LANES;
+  var row = group * TEAMS + lane / LANES;
 //#unroll
   for (var k = 0u; k < PIECES; k++) {
-    var now_{k} = fetch(min(row, last), column + k * LANES);
+    var now_{k} = fetch(min(row, rows - 1u), column + k * LANES);
   }
   let inverse = take(lane);
-  for (var base = first; base < end; base += TEAMS) {
+  for (var round = 0u; (round * groups + group) * TEAMS < rows; round++) {
+    let place = round * TEAMS + lane / LANES;
+    row += groups * TEAMS;
     var sum = 0.0;
 //#unroll
     for (var k = 0u; k < PIECES; k++) {
-      let then_{k} = fetch(min(row + TEAMS, last), column + k * LANES);
+      let then_{k} = fetch(min(row, rows - 1u), column + k * LANES);
     }
 //#unroll
     for (var k = 0u; k < PIECES; k++) {
@@ -23,8 +25,7 @@ fn run(first: u32, end: u32, lane: u32) -> f32 {
       now_{k} = then_{k};
     }
     sum = subgroup_sum(sum);
-    if (column % SUBGROUP == 0u && row < end) { parts[(row - first) * PARTS_OF_ROW + column / SUBGROUP] = sum; }
-    row += TEAMS;
+    if (column % SUBGROUP == 0u) { parts[place * PARTS_OF_ROW + column / SUBGROUP] = sum; }
   }
   return inverse;
 }

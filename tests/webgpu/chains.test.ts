@@ -57,8 +57,8 @@ describe.skipIf(!gpuKind)(titled('chains'), () => {
     for (const format of formats) {
       it(`computes what single dispatches do: ${name}, ${format}`, async () => {
         const apart = await decoded(name, format, undefined);
-        // Activations in bytes may be rounded the other way.
-        const tolerance = format === 'f16' ? 1e-5 : 1e-2;
+        // Chains round activations as finely as f16 weights are; bytes may be rounded the other way.
+        const tolerance = format === 'f16' ? 1e-3 : 1e-2;
         for (const together of [ALONE, ONE_STAGE, ...(found.together ? [found.together] : [])]) {
           const chained = await decoded(name, format, together);
           expect(relativeError(chained.logits, apart.logits)).toBeLessThan(tolerance);

@@ -31,18 +31,16 @@ export interface Stage {
 const PIECE_COLUMNS: Partial<Readonly<Record<DType, number>>> = { f32: 8, f16: 8, q8_0: 16, q4_0: 32 };
 /** Numbers that lie together in the exchange, and rows of x must be whole groups of. */
 const PLACES = 128;
-/** Pieces of a row that a lane holds, besides those it asks for meanwhile: registers for more are not certain. */
+/** Pieces of a row that a lane holds: registers for more are not certain. */
 const MOST_PIECES = 4;
-/** More lanes share a row if that takes so many times fewer places. */
+/** More lanes share a row if so many times as much of the last round is in use. */
 const WORTH_MORE_LANES = 1.1;
-/** Bytes of x in float32 up to which it is staged so. */
-const MOST_FLOATS = 32768;
 /** Bindings begin at such numbers of f32. */
 const ALIGNED = 64;
 /** Looks after which a workgroup no longer waits for others: about a second on a GPU. */
 const MOST_LOOKS = 2 ** 20;
 /** Scratch memory that no other call of a plan uses. */
-export const EXCHANGE = 8;
+export const EXCHANGE = 10;
 
 const roundUp = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
@@ -118,16 +116,16 @@ function dealt({ x, matrices, gated, indices, weights, choice, merge, outputs }:
   const total = rows.reduce((a, b) => a + b);
   const SECOND = rows.length === 3 ? Math.min(Math.max(Math.round((groups * rows[0]) / total), 1), groups - 2) : groups;
   const THIRD = rows.length === 3 ? Math.min(Math.max(Math.round((groups * (rows[0] + rows[1])) / total), SECOND + 1), groups - 1) : groups;
-  const shares = rows.length === 3 ? [rows[0] / SECOND, rows[1] / (THIRD - SECOND), rows[2] / (groups - THIRD)] : [rows[0] / groups];
-  // Rows that a workgroup has places for where so many lanes share one: more than it computes, if the last round is not full.
-  const placesOf = (n: number) => Math.max(...shares.map((share) => Math.ceil(share / (lanes / n)))) * (lanes / n);
+  const mostRows = Math.max(...(rows.length === 3 ? [rows[0] / SECOND, rows[1] / (THIRD - SECOND), rows[2] / (groups - THIRD)] : [rows[0] / groups]).map(Math.ceil));
+  // Few lanes to a row where that leaves no more of them idle in the last round; all of them where rows are few.
+  const busy = (n: number) => mostRows / (Math.ceil(mostRows / (lanes / n)) * (lanes / n));
   const most = MOST_PIECES / (gated ? 2 : 1) / (dtype === 'f32' ? 2 : 1);
-  // Few lanes to a row, unless more leave fewer of them idle.
   const LANES = Array.from({ length: Math.log2(lanes) + 1 }, (_, i) => 2 ** i).filter((n) => n >= subgroupLanes && pieces % n === 0 && pieces / n <= most)
-    .reduce<number | undefined>((best, n) => (best === undefined || placesOf(n) * WORTH_MORE_LANES < placesOf(best) ? n : best), undefined);
+    .reduce<number | undefined>((best, n) => (best === undefined || busy(n) > busy(best) * WORTH_MORE_LANES ? n : best), undefined);
   if (!LANES) return undefined;
-  const X = dtype === 'q8_0' || dtype === 'q4_0' ? 'integer' : 4 * xColumns <= MOST_FLOATS ? 'float' : 'half';
-  const parts = placesOf(LANES) * (gated ? 2 : 1) * (LANES / subgroupLanes);
+  // x is rounded no more than what it is multiplied with.
+  const X = dtype === 'f32' ? 'float' : dtype === 'f16' ? 'half' : 'integer';
+  const parts = mostRows * (gated ? 2 : 1) * (LANES / subgroupLanes);
   return {
     staged: xColumns / { integer: 16, half: 8, float: 4 }[X], blocks: X === 'float' ? 0 : xColumns / 32, parts, choices,
     parameters: {

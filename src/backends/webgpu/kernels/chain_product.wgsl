@@ -103,56 +103,47 @@ fn take(lane: u32) -> f32 {
 //#copies chain_rows
 //#endif
 
-// The sum of the row that has this place among those of the workgroup.
-fn sum_of(place: u32) -> f32 {
+fn sum_of(row: u32) -> f32 {
   var sum = 0.0;
-  for (var i = 0u; i < PARTS_OF_ROW; i++) { sum += parts[place * PARTS_OF_ROW + i]; }
+  for (var i = 0u; i < PARTS_OF_ROW; i++) { sum += parts[row * PARTS_OF_ROW + i]; }
   return sum;
 }
 
-// The row that has a place among those of workgroup `group` of `groups` (see chain_rows).
-fn row_at(place: u32, group: u32, groups: u32) -> u32 { return (place / TEAMS * groups + group) * TEAMS + place % TEAMS; }
-
 fn stage(group: u32, lane: u32) {
-  var inverse = 1.0;
 //#if THREE
   // Workgroups below SECOND take the first matrix, those from THIRD on the last.
   var which = 0u;
-  var mine = group;
-  var groups = SECOND;
-  var rows = ROWS;
+  var first = group * ROWS / SECOND;
+  var end = (group + 1u) * ROWS / SECOND;
+  var inverse = 1.0;
   if (group < SECOND) {
-    inverse = run_0(mine, groups, rows, lane);
+    inverse = run_0(first, end, lane);
   } else if (group < THIRD) {
     which = 1u;
-    mine = group - SECOND;
-    groups = THIRD - SECOND;
-    rows = ROWS_B;
-    inverse = run_1(mine, groups, rows, lane);
+    first = (group - SECOND) * ROWS_B / (THIRD - SECOND);
+    end = (group + 1u - SECOND) * ROWS_B / (THIRD - SECOND);
+    inverse = run_1(first, end, lane);
   } else {
     which = 2u;
-    mine = group - THIRD;
-    groups = GROUPS - THIRD;
-    rows = ROWS_C;
-    inverse = run_2(mine, groups, rows, lane);
+    first = (group - THIRD) * ROWS_C / (GROUPS - THIRD);
+    end = (group + 1u - THIRD) * ROWS_C / (GROUPS - THIRD);
+    inverse = run_2(first, end, lane);
   }
 //#else
-  let mine = group;
-  let groups = GROUPS;
-  let rows = ROWS;
-  var asked = ask_added(row_at(lane, mine, groups));
-  inverse = run_0(mine, groups, rows, lane);
+  let first = group * ROWS / GROUPS;
+  let end = (group + 1u) * ROWS / GROUPS;
+  var asked = ask_added(first + lane);
+  let inverse = run_0(first, end, lane);
 //#endif
   workgroupBarrier();
-  for (var place = lane; row_at(place, mine, groups) < rows; place += GROUP) {
-    let row = row_at(place, mine, groups);
+  for (var row = first + lane; row < end; row += GROUP) {
 //#if GATED
-    var sum = silu(sum_of(2u * place) * inverse) * sum_of(2u * place + 1u) * inverse;
+    var sum = silu(sum_of(2u * (row - first)) * inverse) * sum_of(2u * (row - first) + 1u) * inverse;
 //#else
-    var sum = sum_of(place) * inverse;
+    var sum = sum_of(row - first) * inverse;
 //#endif
 //#if ADD
-    if (place >= GROUP) { asked = ask_added(row); }
+    if (row >= first + GROUP) { asked = ask_added(row); }
     sum += added_to(row, asked);
 //#endif
 //#if SENT

@@ -1,31 +1,31 @@
-// The rows of one matrix that workgroup `group` of `groups` computes: TEAMS neighbours a round, so that in each
-// round all workgroups together read one stretch of memory. The first are asked for before x is waited for, and
-// each team's next while it multiplies with one.
+// Rows `first` to `end` of one matrix. A team asks for its first row before x is waited for, and for the next
+// as soon as one has been used: other teams work meanwhile, and registers for two rows are not there.
 //#include chain_matrix
 
-fn run(group: u32, groups: u32, rows: u32, lane: u32) -> f32 {
+fn run(first: u32, end: u32, lane: u32) -> f32 {
+  let last = max(end, 1u) - 1u;
   let column = lane % LANES;
-  var row = group * TEAMS + lane / LANES;
+  var row = first + lane / LANES;
 //#unroll
   for (var k = 0u; k < PIECES; k++) {
-    var now_{k} = fetch(min(row, rows - 1u), column + k * LANES);
+    var held_{k} = fetch(min(row, last), column + k * LANES);
   }
   let inverse = take(lane);
-  for (var round = 0u; (round * groups + group) * TEAMS < rows; round++) {
-    let place = round * TEAMS + lane / LANES;
-    row += groups * TEAMS;
+  for (var base = first; base < end; base += TEAMS) {
     var sum = 0.0;
 //#unroll
     for (var k = 0u; k < PIECES; k++) {
-      let then_{k} = fetch(min(row, rows - 1u), column + k * LANES);
+      sum += product(held_{k}, x_piece(0u, column + k * LANES));
     }
+    if (row + TEAMS < end) {
 //#unroll
-    for (var k = 0u; k < PIECES; k++) {
-      sum += product(now_{k}, x_piece(0u, column + k * LANES));
-      now_{k} = then_{k};
+      for (var k = 0u; k < PIECES; k++) {
+        held_{k} = fetch(row + TEAMS, column + k * LANES);
+      }
     }
     sum = subgroup_sum(sum);
-    if (column % SUBGROUP == 0u) { parts[place * PARTS_OF_ROW + column / SUBGROUP] = sum; }
+    if (column % SUBGROUP == 0u && row < end) { parts[(row - first) * PARTS_OF_ROW + column / SUBGROUP] = sum; }
+    row += TEAMS;
   }
   return inverse;
 }

@@ -1,4 +1,4 @@
-// x of a stage in f16, 32 neighbours with one scale, where float32 takes too much memory.
+// x of a stage in f16, 32 neighbours with one scale.
 fn stage_x(quad: u32, four: vec4f, lane: u32) {
   let size = abs(four);
   let largest = largest_of_eight(max(max(size.x, size.y), max(size.z, size.w)), lane);
@@ -10,9 +10,3 @@ fn stage_x(quad: u32, four: vec4f, lane: u32) {
     if (quad % 8u == 0u) { block_scales[quad / 8u] = largest; }
   }
 }
-
-fn staged8(i: u32) -> array<vec4f, 2> {
-  let words = staged[i];
-  return array(vec4f(unpack2x16float(words.x), unpack2x16float(words.y)), vec4f(unpack2x16float(words.z), unpack2x16float(words.w)));
-}
-fn scale8(i: u32) -> f32 { return block_scales[i / 4u]; }

@@ -53,8 +53,8 @@ const TILE: u32 = GROUP / TEAM;
 const EIGHTS: u32 = HEAD / 8u;
 const COLUMNS: u32 = VALUE / 4u;
 const ROWS: u32 = GROUP / COLUMNS;
-// Positions below which a part is not worth a workgroup.
-const LEAST_SHARE: u32 = 16u;
+// Positions below which a part is not worth a workgroup: a tile takes as long when it is not full.
+const LEAST_SHARE: u32 = max(TILE, 16u);
 var<workgroup> query: array<vec4f, SHARE * HEAD / 4u>;
 var<workgroup> weights: array<f32, SHARE * TILE>;
 // The largest scores of each head's tile, of as many keys each as a subgroup has.

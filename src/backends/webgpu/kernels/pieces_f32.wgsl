@@ -3,12 +3,11 @@
 const PIECE_COLUMNS: u32 = 8u;
 
 struct Piece { low: vec4f, high: vec4f }
-struct Numbers { eight: array<vec4f, 2>, scale: f32 }
 
 fn piece(row: u32, i: u32) -> Piece {
   let first = row * (COLUMNS / 4u) + 2u * i;
   return Piece(w[first], w[first + 1u]);
 }
-fn x_piece(row: u32, i: u32) -> Numbers { return Numbers(staged8(i), scale8(i)); }
+fn x_piece(row: u32, i: u32) -> Piece { return Piece(bitcast<vec4f>(staged[2u * i]), bitcast<vec4f>(staged[2u * i + 1u])); }
 
-fn product(mine: Piece, other: Numbers) -> f32 { return (dot(mine.low, other.eight[0]) + dot(mine.high, other.eight[1])) * other.scale; }
+fn product(mine: Piece, other: Piece) -> f32 { return dot(mine.low, other.low) + dot(mine.high, other.high); }

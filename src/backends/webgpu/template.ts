@@ -3,7 +3,7 @@
 // Directives are WGSL comments, so a kernel file reads as WGSL:
 //   //#include weight_{WEIGHT}      another file, a parameter's value within its name; once per kernel
 //   //#copies products_{PRODUCTS}      another file COPIES times, every name that it defines with _0, _1, … behind it;
-//                               what it finds at binding 3 is at 3, 4, …
+//                               what it finds at numbered bindings is one further in each
 //   //#stages           for each of STAGES stages the file that its FILE names, under its own parameters beside all
 //                       others (those of stage 2 are called '2.ROWS'); its names and those parameters end in _2
 //   //#if BIAS ... //#else ... //#endif    lines kept when the parameter is true (no nesting)
@@ -69,7 +69,7 @@ function unrolled(lines: readonly string[], parameters: Parameters): string[] {
 
 /** File `name` with all that it includes, under names of its own. */
 function copy(name: string, parameters: Parameters, index: number): string[] {
-  return renamed(resolve(name, parameters, new Set()), index).map((line) => line.replace('@binding(3)', `@binding(${3 + index})`));
+  return rebound(renamed(resolve(name, parameters, new Set()), index), index);
 }
 
 /** A stage's file under its own parameters. The first of its matrices is at MATRICES_AT, not at 3. */
@@ -77,7 +77,12 @@ function stage(parameters: Parameters, index: number): string[] {
   const own = Object.fromEntries(Object.entries(parameters).filter(([key]) => key.startsWith(`${index}.`)).map(([key, value]) => [key.slice(`${index}.`.length), value]));
   const all = { ...parameters, ...own };
   const lines = unrolled([...constantsOf(own), ...resolve(String(all.FILE), all, new Set())], all);
-  return renamed(lines, index).map((line) => line.replace(/@binding\((\d+)\)/, (_, binding: string) => `@binding(${Number(all.MATRICES_AT) + Number(binding) - 3})`));
+  return rebound(renamed(lines, index), Number(all.MATRICES_AT) - 3);
+}
+
+/** Lines whose numbered bindings lie `further`. */
+function rebound(lines: readonly string[], further: number): string[] {
+  return lines.map((line) => line.replace(/@binding\((\d+)\)/, (_, binding: string) => `@binding(${Number(binding) + further})`));
 }
 
 /** Lines in which every name that they define ends in `_index`. */

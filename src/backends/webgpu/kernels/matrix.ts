@@ -6,7 +6,7 @@ import { count, LANES, scratch } from '../kernel.js';
 import type { Bound, Capabilities, Dispatch, Kernel } from '../kernel.js';
 import { elementwiseKernels } from './elementwise.js';
 import { fewExperts, fewTokenKernels, fewTokens, isFew } from './few_tokens.js';
-import { product } from './product.js';
+import { gatedSums, product, together } from './product.js';
 import { rowParts } from './row_parts.js';
 import { stridedProduct } from './strided.js';
 import { isWeight, weightConstants, weightParameters } from './weight.js';
@@ -58,11 +58,12 @@ const siluMul = (gate: Operand, up: Operand, out: Operand, device: Capabilities)
   [elementwiseKernels.silu_mul.dispatch({ op: 'silu_mul', inputs: [gate, up], outputs: [out], attrs: {}, path: '' }, 0, device)].flat();
 
 const linearGroup = alsoMany(fewTokenKernels.linear_group, ({ inputs: [x, ...matrices], outputs }, device) =>
-  matrices.flatMap((w, i) => linearProduct({ x, w, y: outputs[i] }, device, i > 0)));
+  together(matrices.map((w, i) => linearProduct({ x, w, y: outputs[i] }, device, i > 0)), outputs));
 
 const linearGated = alsoMany(fewTokenKernels.linear_gated, ({ inputs: [x, gate, up], outputs: [out] }, device) => {
   const [gates, ups] = [GATE, UP].map((index) => scratch(index, out.spec));
-  return [...linearProduct({ x, w: gate, y: gates }, device), ...linearProduct({ x, w: up, y: ups }, device, true), ...siluMul(gates, ups, out, device)];
+  const products = [linearProduct({ x, w: gate, y: gates }, device), linearProduct({ x, w: up, y: ups }, device, true)];
+  return gatedSums(products, out) ?? [...products.flat(), ...siluMul(gates, ups, out, device)];
 });
 
 const linearSiluMul = alsoMany(fewTokenKernels.linear_silu_mul, ({ inputs: [x, gate, up], outputs: [out] }, device) => {

@@ -58,6 +58,8 @@ const LEAST_STEPS = 128;
 const MOST_PARTIAL = 2 ** 24;
 /** Extents of f16 matrices are padded to whole steps of any tiling. */
 const MATRIX_DEPTHS = 64;
+/** The first of the scratch memory in which products of a call wait for their sums. */
+const PARTIAL = 11;
 /** Workgroups that look for the largest number of a matrix. */
 const SIZES = 256;
 
@@ -202,6 +204,39 @@ function matrixProduct({ m, n, k, tallA = false, tallB = false }: Product, tilin
     writes: [out], reads: [a, b, scales, ...bias, ...experts],
     constants: [...weightConstants(b.spec), m, n, k, steps, a.spec.shape[1], scales.spec.shape[0] - 1, share], groups, group,
   };
+}
+
+/** The partial sums that the dispatches of a product end with, if those do. */
+interface Partial { readonly before: readonly Dispatch[]; readonly partial: Operand; readonly parts: number }
+
+function partialOf(dispatches: readonly Dispatch[], index: number): Partial | undefined {
+  const { source, parameters, reads: [from], constants: [, parts] } = dispatches[dispatches.length - 1];
+  if (source !== 'sum_parts' || parameters?.BIAS) return undefined;
+  // Each product's wait in memory of their own.
+  const partial = scratch(PARTIAL + index, from.spec);
+  const moved = <T extends Operand>(operand: T): T => (operand.buffer === from.buffer ? { ...operand, buffer: partial.buffer } : operand);
+  return { before: dispatches.slice(0, -1).map((d) => ({ ...d, writes: d.writes.map(moved) })), partial, parts };
+}
+
+/** The dispatches of three products, whose partial sums one dispatch adds up if all have some. */
+export function together(products: readonly (readonly Dispatch[])[], outputs: readonly Operand[]): Dispatch[] {
+  const partials = products.flatMap((each, i) => partialOf(each, i) ?? []);
+  if (partials.length < 3) return products.flat();
+  const counts = outputs.map(count);
+  return [...partials.flatMap(({ before }) => before), {
+    source: 'sum_parts_group', parameters: { COPIES: 3 }, writes: [outputs[0]], reads: partials.map(({ partial }) => partial), alsoWrites: outputs.slice(1),
+    constants: [...counts, 0, ...partials.map(({ parts }) => parts), 0], groups: Math.ceil(counts.reduce((a, b) => a + b) / LANES), group: LANES,
+  }];
+}
+
+/** As `together` for two, of which silu of the first times the other is wanted; undefined where they have no partial sums. */
+export function gatedSums(products: readonly (readonly Dispatch[])[], out: Operand): Dispatch[] | undefined {
+  const partials = products.flatMap((each, i) => partialOf(each, i) ?? []);
+  if (partials.length < 2) return undefined;
+  return [...partials.flatMap(({ before }) => before), {
+    source: 'sum_parts_gated', parameters: { COPIES: 2 }, writes: [out], reads: partials.map(({ partial }) => partial),
+    constants: [count(out), ...partials.map(({ parts }) => parts)], groups: Math.ceil(count(out) / LANES), group: LANES,
+  }];
 }
 
 /** One dispatch where each workgroup takes all of k; else one that writes partial sums, and their sum. */

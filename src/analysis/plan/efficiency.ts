@@ -24,7 +24,7 @@ export const efficiencies: Readonly<Record<Kind, Efficiency>> = {
     source: 'WebAssembly engine on 2 shared cores of a server CPU, q8_0, 128-token prompt, 32 decoded: docs/planner.md',
   },
   gpu: {
-    engine: 'webgpu', bandwidth: 0.84, arithmetic: 0.185, secondsPerLayer: 0.000052, measured: true,
+    engine: 'webgpu', bandwidth: 0.93, arithmetic: 0.185, secondsPerLayer: 0.000035, measured: true,
     source: 'WebGPU engine on one NVIDIA H200, 512-token prompt, 128 decoded, prompts of 2,048: docs/planner.md',
   },
   mac: { engine: 'webgpu', bandwidth: 0.5, arithmetic: 0.33, secondsPerLayer: 0.0001, measured: false, source: GUESS },

@@ -97,4 +97,17 @@ const pages: Case[] = [
 ];
 
 // What has no kernel here runs its definition.
-export const wasmCases: readonly Case[] = [...gradientCases, ...shared, ...elementwise, ...matrices, ...experts, ...heads, ...attention, ...pages].filter(({ op }) => lowerings.has(op));
+// One row greedy, one that ends, one of padding, two drawn; then rows of which nothing can be drawn, and one with the same number twice.
+const temperatures = (...values: number[]) => ({ ...floats([values.length]), bytes: bytesOf(Float32Array.from(values)) });
+const sampling: Case[] = [
+  ...[7, 300, 9001].map((vocabulary): Case => ({
+    op: 'sample', written: [1, 2], exact: true, note: `${vocabulary} tokens`,
+    inputs: [floats([5, vocabulary], vocabulary, 4), ints([5], [1, 2, 3, 4, 5]), ints([5], [10, 0, 7, 99, 4095]), ints([5], [0, -1, 2, 3, 4]), temperatures(0, 1, 0.5, 1, 1.5), ints([5], [1, 2, 3, -4, 2 ** 31 - 1])],
+  })),
+  ...[0, 0.7].flatMap((temperature) => [NaN, -Infinity, Infinity, 3].map((x): Case => ({
+    op: 'sample', written: [1, 2], exact: true, note: `logits of ${x} at temperature ${temperature}`,
+    inputs: [{ ...floats([1, 300]), bytes: bytesOf(new Float32Array(300).fill(x)) }, ints([1], [3]), ints([1], [0]), ints([1], [0]), temperatures(temperature), ints([1], [5])],
+  }))),
+];
+
+export const wasmCases: readonly Case[] = [...gradientCases, ...shared, ...elementwise, ...matrices, ...experts, ...heads, ...attention, ...pages, ...sampling].filter(({ op }) => lowerings.has(op));

@@ -45,19 +45,20 @@ function blocks(spec: Spec, dtype: BlockType, seed: number): Uint8Array {
 
 export const bytesOf = (array: Float32Array | Int32Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 
-export interface OpRun { readonly op: string; readonly inputs: readonly Bytes[]; readonly attrs?: Attrs }
+/** `written`: of an op without outputs, the inputs that it writes into; the first unless it says so. */
+export interface OpRun { readonly op: string; readonly inputs: readonly Bytes[]; readonly attrs?: Attrs; readonly written?: readonly number[] }
 
-/** What the definition gives: outputs, or for an op that writes into an input, that input. */
-export function expected({ op, inputs, attrs = {} }: OpRun): Uint8Array[] {
+/** What the definition gives: outputs, or for an op that writes into inputs, those. */
+export function expected({ op, inputs, attrs = {}, written = [0] }: OpRun): Uint8Array[] {
   const given = inputs.map(({ spec, bytes }) => ({ spec, bytes: bytes.slice() }));
   const outputs = getOp(op).infer(given.map((i) => i.spec), attrs).map((spec) => ({ spec, bytes: new Uint8Array(byteLength(spec)) }));
   const view = ({ spec, bytes }: Bytes) => new View(spec, bytes);
   getOp(op).reference(given.map(view), outputs.map(view), attrs);
-  return (outputs.length > 0 ? outputs : [given[0]]).map(({ bytes }) => bytes);
+  return (outputs.length > 0 ? outputs : written.map((i) => given[i])).map(({ bytes }) => bytes);
 }
 
 /** The same on a backend, appended or as a recorded plan; every buffer is freed. */
-export async function computed(backend: WasmBackend, { op, inputs, attrs = {} }: OpRun, recorded = false): Promise<Uint8Array[]> {
+export async function computed(backend: WasmBackend, { op, inputs, attrs = {}, written = [0] }: OpRun, recorded = false): Promise<Uint8Array[]> {
   const place = ({ spec, bytes }: Bytes) => {
     const buffer = backend.alloc(bytes.length);
     backend.write(buffer, 0, bytes);
@@ -70,7 +71,7 @@ export async function computed(backend: WasmBackend, { op, inputs, attrs = {} }:
   if (plan) plan.replay();
   else backend.append(call);
   try {
-    return await Promise.all((outputs.length > 0 ? outputs : [given[0]]).map(({ buffer, spec }) => backend.read(buffer, 0, byteLength(spec))));
+    return await Promise.all((outputs.length > 0 ? outputs : written.map((i) => given[i])).map(({ buffer, spec }) => backend.read(buffer, 0, byteLength(spec))));
   } finally {
     plan?.dispose();
     for (const { buffer } of [...given, ...outputs]) backend.free(buffer);

@@ -12,6 +12,7 @@ export enum Kernel {
   matmul, activation_grad, norm_grad, softmax_grad, normalize_sum_grad, sum_to, add_rows, scatter, pad, combine_grad,
   expert_grad_input, expert_grad_weight, head_grad, cross_entropy, cross_entropy_grad, reduce, adamw,
   row_attention, row_attention_max, column_max, row_attention_grad_queries, row_attention_grad_keys,
+  sample_parts, sample,
 }
 
 /** How the numbers of a weight lie in memory. Packed: four rows interleaved, see quantized.ts and blocks.ts. */

@@ -35,6 +35,7 @@ export interface BackendSettings {
 
 export class WasmBackend implements Backend {
   readonly name = 'wasm';
+  readonly stepsAhead = 1;
   private readonly slots = new Map<BufferId, Slot>();
   private readonly repeatLimit: number;
   private readonly widen: BackendSettings['widen'];

@@ -19,6 +19,7 @@ import { control, enter, rowHi, rowLo, select, unitHi, unitLo } from './record';
 import { combine, gather, outer, topK } from './routing';
 import { columnMax, rowAttention, rowAttentionGradKeys, rowAttentionGradQueries, rowAttentionMax } from './row_attention';
 import { concat, copy, headLinear, slice, takeRows } from './rows';
+import { sample, sampleParts } from './sampling';
 
 // Addresses cross the border to JavaScript as its numbers are, so that builds with 32-bit and with 64-bit
 // addresses are called alike.
@@ -98,6 +99,8 @@ function execute(kernel: i32): void {
     case Kernel.column_max: columnMax(); break;
     case Kernel.row_attention_grad_queries: rowAttentionGradQueries(); break;
     case Kernel.row_attention_grad_keys: rowAttentionGradKeys(); break;
+    case Kernel.sample_parts: sampleParts(); break;
+    case Kernel.sample: sample(); break;
     default: unreachable();
   }
 }

@@ -10,7 +10,8 @@ import { positions } from './positions.js';
 import { routing } from './routing.js';
 import { rowAttention } from './row_attention.js';
 import { rows } from './rows.js';
+import { sampling } from './sampling.js';
 
 export const lowerings: ReadonlyMap<string, Lowering> = new Map(
-  [pointwise, norms, matrices, rows, routing, positions, attention, gradients, rowAttention].flatMap((group) => Object.entries<Lowering>(group)),
+  [pointwise, norms, matrices, rows, routing, positions, attention, gradients, rowAttention, sampling].flatMap((group) => Object.entries<Lowering>(group)),
 );

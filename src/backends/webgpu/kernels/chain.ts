@@ -1,5 +1,5 @@
-// Products of one token that one dispatch computes behind each other (see chain.wgsl): what a call is as a
-// stage, how a stage is dealt to workgroups and lanes, and the dispatch of several.
+// Calls for one token that one dispatch computes behind each other (see chain.wgsl): what a call is as a stage,
+// how a stage is dealt to workgroups and lanes, and the dispatch of several.
 
 import type { Attrs, BufferId, Call, DType, Operand } from '../../../tensor/index.js';
 import { byteLength } from '../../../tensor/index.js';
@@ -9,10 +9,10 @@ import { isPacked } from '../packing.js';
 import type { Parameters } from '../template.js';
 import { attentionKernels } from './attention.js';
 
-/** A product as a stage of a chain, or the choice of experts. */
+/** A product as a stage of a chain, the choice of experts, or the end of attention. */
 export interface Stage {
   readonly x: Operand;
-  /** None of a choice. */
+  /** Of products alone. */
   readonly matrices: readonly Operand[];
   readonly norm?: { readonly weight: Operand; readonly eps: number; readonly offset: number };
   readonly add?: Operand;
@@ -21,7 +21,7 @@ export interface Stage {
   /** The experts whose matrices it goes through, and with `weights` the sum of what comes out. */
   readonly indices?: Operand;
   readonly weights?: Operand;
-  /** Of what another dispatch, which comes before the chain's, leaves of attention. */
+  /** The splits of attention, which another dispatch leaves just before the chain's, are put together. */
   readonly merge?: { readonly splits: number; readonly value: number; before(fault: number): Dispatch };
   readonly choice?: { readonly k: number; readonly normalize: boolean; readonly epsilon: number };
   readonly outputs: readonly Operand[];
@@ -65,7 +65,7 @@ export function stageOf(call: Call, device: Capabilities): Stage | undefined {
 /** Attention of one token as the dispatch that splits it and a stage that puts the splits together. */
 function merged(call: Call, device: Capabilities): Stage | undefined {
   const kernel = Object.hasOwn(attentionKernels, call.op) ? attentionKernels[call.op] : undefined;
-  if (!kernel || call.outputs.length !== 1 || call.outputs[0].spec.shape[0] !== 1) return undefined;
+  if (call.outputs[0]?.spec.shape[0] !== 1 || !kernel?.accepts(call.inputs.map(({ spec }) => spec), call.attrs, device)) return undefined;
   const dispatches = [kernel.dispatch(call, 0, device)].flat();
   const { source, parameters, reads: [x] } = dispatches[dispatches.length - 1];
   if (source !== 'paged_attention_merge') return undefined;

@@ -56,7 +56,7 @@ async function bandwidth(count) {
 /** Runs every record of the recorded step alone, several times, and sums the medians by kernel. */
 function profile(engine) {
   const { stream, heap } = engine.device.backend;
-  const [{ plan }] = engine.runner.plans.values();
+  const [{ plan }] = engine.runner.samplingPlans.values();
   const { records, count } = plan.job;
   const { address, scratch } = stream.region;
   const totals = new Map();
@@ -88,13 +88,18 @@ for (const threads of options.threads.split(',').map(Number)) {
   backend.record = (...args) => { const plan = record.apply(backend, args); ({ barriers } = plan); return plan; };
   // Single steps, to tell what the machine can do from what it does while it is busy with other things.
   const { runner } = engine;
-  const step = runner.step.bind(runner);
+  const draw = runner.draw.bind(runner);
   const times = [];
-  runner.step = async (requests) => {
-    const start = performance.now();
-    const logits = await step(requests);
-    if (requests[0].tokens.length === 1) times.push(performance.now() - start);
-    return logits;
+  runner.draw = (requests) => {
+    const draws = draw(requests);
+    const next = draws.next.bind(draws);
+    draws.next = async () => {
+      const start = performance.now();
+      const tokens = await next();
+      if (tokens) times.push(performance.now() - start);
+      return tokens;
+    };
+    return draws;
   };
   const run = () => benchmark(engine.runner, { prompt: Number(options.prompt), generate: Number(options.tokens) });
   await run();

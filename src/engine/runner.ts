@@ -96,7 +96,8 @@ export class Runner {
     return this.drawsOnDevice && (this.device.backend.stepsAhead ?? 1) > 1;
   }
 
-  private get drawsOnDevice(): boolean {
+  /** Whether `draw` leaves logits where they are. */
+  get drawsOnDevice(): boolean {
     return this.replay && this.device.backend.stepsAhead !== undefined;
   }
 

@@ -89,7 +89,7 @@ async function* picked(runner: Runner, sequence: Sequence, prompt: readonly numb
 function drawnByDevice(runner: Runner, options: GenerateOptions): boolean {
   const { temperature, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = new Sampler(options);
   const filtered = temperature > 0 && (topK > 0 || topP < 1 || minP > 0);
-  return runner.drawsAhead && !options.logprobs && !filtered && repetitionPenalty === 1;
+  return runner.drawsOnDevice && !options.logprobs && !filtered && repetitionPenalty === 1;
 }
 
 /** Tokens that the device draws. */
@@ -97,7 +97,10 @@ async function* drawn(runner: Runner, sequence: Sequence, prompt: readonly numbe
   const { temperature = 0, seed = randomSeed(), signal } = options;
   await prefill(runner, sequence, prompt.slice(0, -1), signal, 'none');
   const draws = runner.draw([{ sequence, token: prompt[prompt.length - 1], temperature, seed, limit }]);
-  for (let tokens; (tokens = await draws.next()) !== undefined;) yield { token: tokens[0] };
+  for (let tokens; (tokens = await draws.next()) !== undefined;) {
+    yield { token: tokens[0] };
+    if (!runner.drawsAhead) await breathe();
+  }
 }
 
 /** Decodes tokens to text and watches for stop strings. The prompt decides how the text goes on. */

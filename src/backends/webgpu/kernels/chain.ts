@@ -201,7 +201,8 @@ export function chain(stages: readonly Stage[], { sent, kept, results }: Handed,
   const [STAGED, BLOCKS, PARTS, CHOICES] = (['staged', 'blocks', 'parts', 'choices'] as const).map((key) => Math.max(1, ...plans.map((plan) => plan[key])));
   const SHUFFLES = SUBGROUP >= 8;
   const bytes = 16 * STAGED + 4 * (BLOCKS + PARTS + 2 * CHOICES + lanes / SUBGROUP + (SHUFFLES ? 0 : lanes));
-  const exchange = scratch(EXCHANGE, { shape: [region.all], dtype: 'i32' });
+  // Its last word says whether a chain has ever waited in vain.
+  const exchange = scratch(EXCHANGE, { shape: [region.all + 1], dtype: 'i32' });
   const [first] = kept.keys();
   const written: Operand[] = first !== undefined ? [{ buffer: first, spec: { shape: [results], dtype: 'f32' } }] : [];
   // Beside what it reads it binds the exchange, results and the fault words.
@@ -209,6 +210,6 @@ export function chain(stages: readonly Stage[], { sent, kept, results }: Handed,
   return {
     source: 'chain', group: lanes, groups, writes: [exchange], reads, alsoWrites: written,
     parameters: { ...parameters, STAGES: stages.length, GROUPS: groups, STAGED, BLOCKS, PARTS, CHOICES, SUBGROUP, SUBGROUPS: SUBGROUP > 1, SHUFFLES, RESULTS_BINDING: reads.length + 2, RESULTS: written.length > 0 },
-    constants: [region.here, region.next, region.words, faults.own, device.together!.looks ?? MOST_LOOKS, faults.attention, 0, 0, ...stages.flatMap(({ norm, choice }) => [float(norm?.eps ?? choice?.epsilon ?? 0), float(norm?.offset ?? 0), 0, 0])],
+    constants: [region.here, region.next, region.words, faults.own, device.together!.looks ?? MOST_LOOKS, faults.attention, region.all, 0, ...stages.flatMap(({ norm, choice }) => [float(norm?.eps ?? choice?.epsilon ?? 0), float(norm?.offset ?? 0), 0, 0])],
   };
 }

@@ -3,7 +3,7 @@
 // and begins the next at once, by asking for its first rows of the matrix, before what it multiplies them with
 // has all come. Numbers come through the exchange, one word each: zero says "not yet", so that every word
 // tells by itself whether it is there, and no two need to arrive in order. A zero is sent as minus zero.
-struct Params { here: u32, next: u32, words: u32, fault: u32, looks: u32, attention_fault: u32, norms: array<vec4f, STAGES> }
+struct Params { here: u32, next: u32, words: u32, fault: u32, looks: u32, attention_fault: u32, broken: u32, norms: array<vec4f, STAGES> }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> exchange: array<atomic<u32>>;
 //#if RESULTS
@@ -30,7 +30,8 @@ var<workgroup> squares: array<f32, GROUP / SUBGROUP>;
 var<workgroup> chosen: array<u32, CHOICES>;
 var<workgroup> chosen_weights: array<f32, CHOICES>;
 
-// After p.looks looks a workgroup no longer believes that the others run.
+// After p.looks looks a workgroup no longer believes that the others run. It leaves word in the exchange, so
+// that whoever comes after it does not wait as long.
 var<private> gave_up: bool;
 
 //#if SHUFFLES
@@ -73,6 +74,7 @@ fn wait4(at: u32, quad: u32, seen: vec4u) -> vec4f {
   while (any(bits == vec4u())) {
     if (gave_up || looks == p.looks) {
       raise(p.fault, 0);
+      atomicStore(&exchange[p.broken], 1u);
       gave_up = true;
       break;
     }
@@ -88,6 +90,7 @@ fn wait1(at: u32, i: u32) -> f32 { return wait4(at, i / 4u, look4(at, i / 4u))[i
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  gave_up = atomicLoad(&exchange[p.broken]) != 0u;
   // What the dispatch after this one will wait in.
   for (var i = group.x * GROUP + lane; i < p.words; i += GROUPS * GROUP) { atomicStore(&exchange[p.next + i], 0u); }
 //#unroll

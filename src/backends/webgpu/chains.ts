@@ -33,7 +33,7 @@ export const waitedInVain = (): string => 'its workgroups waited for each other 
 /** The calls as steps, in order. Only what is a temporary of theirs is handed on within a chain. */
 export function stepsOf(calls: readonly Call[], temporaries: ReadonlySet<BufferId>, device: Capabilities): Step[] {
   const found = device.together ? candidates(calls, temporaries, device) : new Map<number, Candidate>();
-  // Two chains at least take turns (see `regions`).
+  // Two chains at least take turns (see `turns`).
   if (found.size < 2) found.clear();
   const all = [...found.values()];
   const words = Math.max(0, ...all.map((each) => each.handed.words));
@@ -48,6 +48,8 @@ export function stepsOf(calls: readonly Call[], temporaries: ReadonlySet<BufferI
     }
     const { stages, handed: { kept, results } } = candidate;
     const those = calls.slice(i, i += stages.length);
+    const { merge } = stages[0];
+    const first = merge ? 1 : 0;
     const own = new Set(those.flatMap((call) => call.outputs.map(({ buffer }) => buffer)));
     const [here, next] = [regions[n], regions[(n + 1) % all.length]].map((region) => region * words);
     n++;
@@ -57,10 +59,10 @@ export function stepsOf(calls: readonly Call[], temporaries: ReadonlySet<BufferI
       outputs: those.flatMap((call) => call.outputs).filter(({ buffer }) => kept.has(buffer)),
       chain: {
         places: new Map([...kept].map(([buffer, at]) => [buffer, 4 * at])), bytes: 4 * results,
-        first: stages[0].merge ? 1 : 0,
+        first,
         dispatches: (faults) => [
-          ...(stages[0].merge ? [stages[0].merge.before(faults[0] ?? 0)] : []),
-          chain(stages, candidate.handed, { here, next, words, all: 3 * words }, { own: faults[stages[0].merge ? 1 : 0]!, attention: faults[0] ?? 0 }, device)!,
+          ...(merge ? [merge.before(faults[0] ?? 0)] : []),
+          chain(stages, candidate.handed, { here, next, words, all: 3 * words }, { own: faults[first]!, attention: faults[0] ?? 0 }, device)!,
         ],
       },
     });
@@ -85,8 +87,9 @@ function candidates(calls: readonly Call[], temporaries: ReadonlySet<BufferId>, 
       if (candidate) best = candidate;
       else if (!stages.slice(first, end).some((stage) => stage!.choice)) break;
     }
-    if (best && best.stages.length >= least) found.set(first, best);
-    first += best && best.stages.length >= least ? best.stages.length : 1;
+    if (best && best.stages.length < least) best = undefined;
+    if (best) found.set(first, best);
+    first += best?.stages.length ?? 1;
   }
   return found;
 }

@@ -12,14 +12,7 @@ struct Params { here: u32, next: u32, words: u32, fault: u32, looks: u32, attent
 //#endif
 //#include activations
 //#include fault
-//#if SUBGROUPS
-enable subgroups;
-fn subgroup_sum(value: f32) -> f32 { return subgroupAdd(value); }
-fn subgroup_max(value: f32) -> f32 { return subgroupMax(value); }
-//#else
-fn subgroup_sum(value: f32) -> f32 { return value; }
-fn subgroup_max(value: f32) -> f32 { return value; }
-//#endif
+//#include subgroup_sums
 // What a stage multiplies its matrices with: as float32, as f16 or as signed bytes; the two latter 32 with one scale.
 var<workgroup> staged: array<vec4u, STAGED>;
 var<workgroup> block_scales: array<f32, BLOCKS>;

@@ -1,13 +1,6 @@
 // The sum, or the largest, over a workgroup of GROUP lanes, for every lane; all must call. Subgroups hold
 // neighbouring lanes on every driver known.
-//#if SUBGROUPS
-enable subgroups;
-fn subgroup_sum(value: f32) -> f32 { return subgroupAdd(value); }
-fn subgroup_max(value: f32) -> f32 { return subgroupMax(value); }
-//#else
-fn subgroup_sum(value: f32) -> f32 { return value; }
-fn subgroup_max(value: f32) -> f32 { return value; }
-//#endif
+//#include subgroup_sums
 var<workgroup> group_parts: array<f32, GROUP / SUBGROUP>;
 
 fn share_parts(mine: f32, lane: u32) {

@@ -218,24 +218,30 @@ function partialOf(dispatches: readonly Dispatch[], index: number): Partial | un
   return { before: dispatches.slice(0, -1).map((d) => ({ ...d, writes: d.writes.map(moved) })), partial, parts };
 }
 
+/** Those of all products; undefined where one has none. */
+function partialsOf(products: readonly (readonly Dispatch[])[]): { before: Dispatch[]; reads: Operand[]; parts: number[] } | undefined {
+  const partials = products.flatMap((each, i) => partialOf(each, i) ?? []);
+  if (partials.length < products.length) return undefined;
+  return { before: partials.flatMap(({ before }) => before), reads: partials.map(({ partial }) => partial), parts: partials.map(({ parts }) => parts) };
+}
+
 /** The dispatches of three products, whose partial sums one dispatch adds up if all have some. */
 export function together(products: readonly (readonly Dispatch[])[], outputs: readonly Operand[]): Dispatch[] {
-  const partials = products.flatMap((each, i) => partialOf(each, i) ?? []);
-  if (partials.length < 3) return products.flat();
+  const partials = partialsOf(products);
+  if (!partials) return products.flat();
   const counts = outputs.map(count);
-  return [...partials.flatMap(({ before }) => before), {
-    source: 'sum_parts_group', parameters: { COPIES: 3 }, writes: [outputs[0]], reads: partials.map(({ partial }) => partial), alsoWrites: outputs.slice(1),
-    constants: [...counts, 0, ...partials.map(({ parts }) => parts), 0], groups: Math.ceil(counts.reduce((a, b) => a + b) / LANES), group: LANES,
+  return [...partials.before, {
+    source: 'sum_parts_group', parameters: { COPIES: 3 }, writes: [outputs[0]], reads: partials.reads, alsoWrites: outputs.slice(1),
+    constants: [...counts, 0, ...partials.parts, 0], groups: Math.ceil(counts.reduce((a, b) => a + b) / LANES), group: LANES,
   }];
 }
 
 /** As `together` for two, of which silu of the first times the other is wanted; undefined where they have no partial sums. */
 export function gatedSums(products: readonly (readonly Dispatch[])[], out: Operand): Dispatch[] | undefined {
-  const partials = products.flatMap((each, i) => partialOf(each, i) ?? []);
-  if (partials.length < 2) return undefined;
-  return [...partials.flatMap(({ before }) => before), {
-    source: 'sum_parts_gated', parameters: { COPIES: 2 }, writes: [out], reads: partials.map(({ partial }) => partial),
-    constants: [count(out), ...partials.map(({ parts }) => parts)], groups: Math.ceil(count(out) / LANES), group: LANES,
+  const partials = partialsOf(products);
+  return partials && [...partials.before, {
+    source: 'sum_parts_gated', parameters: { COPIES: 2 }, writes: [out], reads: partials.reads,
+    constants: [count(out), ...partials.parts], groups: Math.ceil(count(out) / LANES), group: LANES,
   }];
 }
 

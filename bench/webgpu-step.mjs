@@ -29,8 +29,10 @@ const { findPublished } = await from('models/published.js');
 const published = publishedShape(findPublished, options.shape);
 const expertKey = ['num_experts', 'n_routed_experts'].find((key) => key in published);
 const contexts = options.contexts?.split(',').map(Number) ?? [];
+// Published shapes with pictures keep what describes their text apart.
+const longer = (text) => ({ ...text, max_position_embeddings: Math.max(text.max_position_embeddings, ...contexts.map((length) => length + 1024)) });
 const config = {
-  ...published, ...(contexts.length > 0 && { max_position_embeddings: Math.max(published.max_position_embeddings, ...contexts.map((length) => length + 1024)) }),
+  ...(contexts.length === 0 ? published : published.text_config ? { ...published, text_config: longer(published.text_config) } : longer(published)),
   ...(options.layers && { num_hidden_layers: Number(options.layers) }), ...(options.experts && { [expertKey]: Number(options.experts) }),
 };
 
@@ -167,7 +169,8 @@ async function behind(length) {
   const { runner } = engine;
   const sequence = runner.sequence();
   runner.kv.groups.forEach((group, i) => group.extend(sequence.lists[i], 0, length));
-  // New pages hold what their memory held before, which need not be numbers.
+  // New pages hold what their memory held before, which need not be numbers. Where stores grew, old pages were copied.
+  backend.flush();
   const encoder = device.createCommandEncoder();
   for (const store of runner.kv.groups.flatMap((group) => [...group.stores.values()])) {
     for (const tensor of [store.k, store.v]) if (tensor) encoder.clearBuffer(backend.memory(backend.slot(tensor.storage.id)).buffer);

@@ -68,7 +68,7 @@ describe.skipIf(!gpuKind)(titled('failures'), () => {
       const inputs = [q, row, weight, weight, i32(device, [1], 70), f32(device, 4), k, v, row, i32(device, [1], 0), i32(device, [1, 2], 0, -1)];
       return apply('rms_norm_rope_attention', inputs, { eps: 1e-6, offset: 0, layout: 'half', amplitude: 1, scale: 1, valueDim: 8 });
     });
-    expect(seen).toBe('rms_norm_rope_attention failed on webgpu: no page for position 70');
+    expect(seen).toBe('rms_norm_rope_attention failed on webgpu: no page for position 64');
   });
 
   it('a missing page poisons the attention of many tokens', async () => {

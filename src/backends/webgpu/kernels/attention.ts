@@ -1,10 +1,9 @@
 // Kernels over the paged key/value cache.
 
 import { PAGE_TOKENS } from '../../../tensor/index.js';
-import type { AttentionAttrs, Attrs, DType, Operand, Spec } from '../../../tensor/index.js';
+import type { AttentionAttrs, Attrs, Call, DType, Operand, Spec } from '../../../tensor/index.js';
 import { count, float, LANES, scratch, typed } from '../kernel.js';
 import type { Capabilities, Dispatch, Kernel, MatrixUnit } from '../kernel.js';
-import type { Parameters } from '../template.js';
 import { rowKernels } from './rows.js';
 import type { HeadNorm } from './rows.js';
 
@@ -84,7 +83,7 @@ const pagedAttention: Kernel = {
     const { valueDim } = attrs as AttentionAttrs & Attrs;
     const parameters = { HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16' };
     const constants = attentionConstants({ q, k, v, table }, attrs, fault);
-    if (isSplit(q.spec, v.spec, table.spec, attrs)) return splitAttention({ q, k, out: call.outputs[0], reads: call.inputs, writes: [], parameters, constants }, device);
+    if (isSplit(q.spec, v.spec, table.spec, attrs)) return splitAttention(call, fault, device);
     const wide = [width, valueDim, v.spec.shape[3]].every((n) => n % 4 === 0) && valueDim <= 4 * WIDE_LANES;
     const shared = { parameters, writes: call.outputs, reads: call.inputs, constants };
     const many = wide && tokens >= TOKENS_PER_SEQUENCE * table.spec.shape[0];
@@ -114,14 +113,10 @@ const MOST_SPLITS = 128;
 /** Query heads that a workgroup serves: their queries and scores must fit its memory, their sums its registers. */
 const MOST_SHARE = 4;
 const MOST_SHARE_BYTES = 12800;
-/** Workgroup memory of the split kernel beside queries: sums, weights, rows of the store. */
-const SPLIT_BYTES = 10240;
-
-/** Query heads that share a workgroup. */
-function shareOf(q: Spec, kvHeads: number): number {
-  const [, heads, width] = q.shape;
+/** Query heads that share a workgroup, of those that share a key head. */
+function shareOf({ shape: [, heads] }: Spec, kvHeads: number, most: number): number {
   const grouped = heads / kvHeads;
-  let share = Math.min(MOST_SHARE, grouped, Math.max(1, Math.floor(MOST_SHARE_BYTES / (4 * (width + SPLIT_LANES)))));
+  let share = Math.max(1, Math.min(MOST_SHARE, grouped, most));
   while (grouped % share !== 0) share--;
   return share;
 }
@@ -130,63 +125,88 @@ function shareOf(q: Spec, kvHeads: number): number {
 const splitsOf = ({ shape: [tokens, heads] }: Spec, share: number, { busyGroups }: Capabilities): number =>
   Math.min(MOST_SPLITS, 2 ** Math.ceil(Math.log2(Math.max(1, busyGroups / ((tokens * heads) / share)))));
 
-/** Decoding's attention: what it attends with, where the result goes, and what the kernel binds beside the parts. */
-interface Split {
-  readonly q: Operand;
-  readonly k: Operand;
-  readonly out: Operand;
-  readonly reads: readonly Operand[];
-  readonly writes: readonly Operand[];
-  readonly parameters: Readonly<{ HEAD: number; VALUE: number; HALF: boolean }> & Parameters;
-  readonly constants: readonly number[];
+/** Where the splits of `items` heads leave what they found, and the dispatch that puts it together. */
+const partsOf = (items: number, splits: number, valueDim: number): Operand => scratch(0, { shape: [items, splits, valueDim + 4], dtype: 'f32' });
+
+function mergeOf(parts: Operand, out: Operand, splits: number, fault: number, { fresh, subgroupLanes }: { fresh: boolean; subgroupLanes: number }): Dispatch {
+  const [items, , width] = parts.spec.shape;
+  return {
+    source: 'paged_attention_merge', parameters: { VALUE: width - 4, SPLITS: splits, FRESH: fresh, SUBGROUP: subgroupLanes, SUBGROUPS: subgroupLanes > 1 }, writes: [out], reads: [parts],
+    constants: [items, fault], groups: items, group: MERGE_LANES, reports: fresh,
+  };
 }
 
-function splitAttention({ q, k, out, reads, writes, parameters, constants }: Split, device: Capabilities): readonly Dispatch[] {
+function splitAttention({ inputs, outputs: [out], attrs }: Call, fault: number, device: Capabilities): readonly Dispatch[] {
+  const [q, k, v, , , table] = inputs;
+  const { valueDim } = attrs as AttentionAttrs & Attrs;
   const { subgroupLanes } = device;
-  const FRESH = writes.length > 0;
   const [tokens, heads, width] = q.spec.shape;
-  const SHARE = shareOf(q.spec, k.spec.shape[1]);
-  const sets = (tokens * heads) / SHARE;
+  const SHARE = shareOf(q.spec, k.spec.shape[1], Math.floor(MOST_SHARE_BYTES / (4 * (width + SPLIT_LANES))));
   const SPLITS = splitsOf(q.spec, SHARE, device);
-  const items = tokens * heads;
-  const parts = SPLITS === 1 ? out : scratch(0, { shape: [items, SPLITS, parameters.VALUE + 4], dtype: 'f32' });
-  const [EIGHTS, ROWS] = [width / 8, Math.floor(SPLIT_LANES / (parameters.VALUE / 4))];
+  const parts = SPLITS === 1 ? out : partsOf(tokens * heads, SPLITS, valueDim);
+  const [EIGHTS, ROWS] = [width / 8, Math.floor(SPLIT_LANES / (valueDim / 4))];
   // Lanes that share a key: a power of two.
   const TEAM = 2 ** Math.floor(Math.log2(Math.max(1, Math.min(EIGHTS / KEY_PIECES, SPLIT_LANES / 4))));
   const TILE = SPLIT_LANES / TEAM;
   const SUBGROUPS = subgroupLanes >= TEAM && subgroupLanes <= SPLIT_LANES;
   const split: Dispatch = {
     source: 'paged_attention_split', parameters: {
-      ...parameters, FRESH, SHARE, SPLITS, TEAM, STEPS: Math.ceil(EIGHTS / TEAM), LOADS: Math.ceil(TILE / ROWS), SUBGROUP: subgroupLanes, SUBGROUPS, PARTS: SUBGROUPS ? SPLIT_LANES / subgroupLanes : TILE,
-    }, writes: [parts, ...writes], reads, constants,
-    groups: sets * SPLITS, group: SPLIT_LANES, reports: !FRESH,
+      HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16', SHARE, SPLITS, TEAM, STEPS: Math.ceil(EIGHTS / TEAM), LOADS: Math.ceil(TILE / ROWS), SUBGROUP: subgroupLanes, SUBGROUPS, PARTS: SUBGROUPS ? SPLIT_LANES / subgroupLanes : TILE,
+    }, writes: [parts], reads: inputs, constants: attentionConstants({ q, k, v, table }, attrs, fault),
+    groups: ((tokens * heads) / SHARE) * SPLITS, group: SPLIT_LANES,
   };
-  const merge: Dispatch = {
-    source: 'paged_attention_merge', parameters: { VALUE: parameters.VALUE, SPLITS, FRESH, SUBGROUP: subgroupLanes, SUBGROUPS: subgroupLanes > 1 }, writes: [out], reads: [parts],
-    constants: [items, constants[7]], groups: items, group: MERGE_LANES, reports: FRESH,
-  };
-  return SPLITS === 1 ? [split] : [split, merge];
+  return SPLITS === 1 ? [split] : [split, mergeOf(parts, out, SPLITS, fault, { fresh: false, subgroupLanes })];
 }
 
-/** Storage buffers that the split kernel binds where it takes rows as they come from their products. */
+/** Storage buffers that fresh_attention binds. */
 const FRESH_BUFFERS = 12;
+/** A lane computes the rotation of one pair of numbers there. */
+const WIDEST_FRESH = 2 * SPLIT_LANES;
+/** Positions that it takes at a time. */
+const [LEAST_TILE, MOST_TILE] = [8, 16];
+
+interface FreshShape { readonly q: Spec; readonly kvHeads: number; readonly valueDim: number; readonly half: boolean }
+
+/** How fresh_attention shares the work; undefined where its workgroup memory would not do. */
+function freshDeal({ q, kvHeads, valueDim, half }: FreshShape, device: Capabilities): { readonly share: number; readonly tile: number; readonly splits: number } | undefined {
+  const width = q.shape[2];
+  const share = shareOf(q, kvHeads, MOST_SHARE);
+  const bytesOf = (tile: number) => 4 * (share + 2) * width + tile * ((half ? 2 : 4) * (width + valueDim) + 16 + 4 * share) + 4 * SPLIT_LANES;
+  let tile = MOST_TILE;
+  while (tile > LEAST_TILE && bytesOf(tile) > device.workgroupBytes) tile /= 2;
+  return bytesOf(tile) <= device.workgroupBytes ? { share, tile, splits: splitsOf(q, share, device) } : undefined;
+}
 
 const freshAttention: Kernel = {
   accepts(inputs, attrs, device) {
     const [q, k, , , , , , values, , , table] = inputs;
+    const { valueDim } = attrs as AttentionAttrs & Attrs;
     if (device.storageBuffers < FRESH_BUFFERS || !rowKernels.rms_norm_rope_append.accepts(inputs, attrs, device) || !isSplit(q, values, table, attrs)) return false;
-    const share = shareOf(q, k.shape[1]);
     // With one part alone nothing comes behind it that could report a missing page.
-    return 4 * (2 * share + 1) * q.shape[2] + SPLIT_BYTES <= device.workgroupBytes && splitsOf(q, share, device) > 1;
+    const deal = freshDeal({ q, kvHeads: k.shape[1], valueDim, half: values.dtype === 'f16' }, device);
+    return q.shape[2] <= WIDEST_FRESH && values.shape[3] === valueDim && deal !== undefined && deal.splits > 1;
   },
   dispatch({ inputs: [q, rows, qWeight, kWeight, positions, frequencies, k, v, vRows, slots, table], outputs: [out], attrs }, fault, device) {
     const { layout, amplitude, inverse, eps, offset, valueDim } = attrs as AttentionAttrs & HeadNorm & Attrs;
-    const HEAD_SLOTS = 2 ** Math.ceil(Math.log2(shareOf(q.spec, k.spec.shape[1]) + 1));
-    return splitAttention({
-      q, k, out, reads: [q, rows, vRows, qWeight, kWeight, positions, frequencies, slots, table], writes: [k, v],
-      parameters: { HEAD: q.spec.shape[2], VALUE: valueDim, HALF: k.spec.dtype === 'f16', HEAD_SLOTS, INTERLEAVED: layout === 'interleaved' },
+    const [tokens, heads, width] = q.spec.shape;
+    const HALF = k.spec.dtype === 'f16';
+    const { share: SHARE, tile: TILE, splits: SPLITS } = freshDeal({ q: q.spec, kvHeads: rows.spec.shape[1], valueDim, half: HALF }, device)!;
+    const { subgroupLanes } = device;
+    const SUBGROUPS = subgroupLanes > 1;
+    // Each query head that shares a workgroup has lanes of its own, and the key.
+    const HEAD_LANES = Math.min(SPLIT_LANES / 2 ** Math.ceil(Math.log2(SHARE + 1)), SUBGROUPS ? subgroupLanes : SPLIT_LANES);
+    const keyWords = width / (HALF ? 8 : 4);
+    const parts = partsOf(tokens * heads, SPLITS, valueDim);
+    const split: Dispatch = {
+      source: 'fresh_attention', parameters: {
+        HEAD: width, VALUE: valueDim, HALF, SHARE, SPLITS, TILE, SUBGROUPS, HEAD_LANES, HEAD_PAIRS: Math.ceil(width / 2 / HEAD_LANES), INTERLEAVED: layout === 'interleaved',
+        KEY_LOADS: Math.ceil((TILE * keyWords) / SPLIT_LANES), VALUE_LOADS: Math.ceil((TILE * valueDim) / 4 / SPLIT_LANES), CHAINS: [4, 2, 1].find((n) => keyWords % n === 0)!, ITEMS: Math.ceil((SHARE * valueDim) / 4 / SPLIT_LANES),
+      },
+      writes: [parts, k, v], reads: [q, rows, vRows, qWeight, kWeight, positions, frequencies, slots, table],
       constants: [...attentionConstants({ q, k, v, table }, attrs, fault), frequencies.spec.shape[0], float(eps), float(offset), float(amplitude), float(inverse ? -1 : 1)],
-    }, device);
+      groups: ((tokens * heads) / SHARE) * SPLITS, group: SPLIT_LANES, reports: false,
+    };
+    return [split, mergeOf(parts, out, SPLITS, fault, { fresh: true, subgroupLanes })];
   },
   fault: noPage,
 };

@@ -1,5 +1,5 @@
-// What paged_attention_split with FRESH does before it attends: the norms and rotation (see rms_norm_rope) of a
-// token's SHARE query heads and of its key head, which with its value goes to its page.
+// What fresh_attention does before it attends: the norms and rotation (see rms_norm_rope) of a
+// token's SHARE query heads and of its key head. HEAD_LANES lanes share a head.
 @group(0) @binding(2) var<storage, read_write> k: array<KeyWords>;
 @group(0) @binding(3) var<storage, read_write> v: array<ValueWords>;
 @group(0) @binding(4) var<storage, read> q: array<f32>;
@@ -15,64 +15,96 @@
 //#include half
 
 const PAIRS: u32 = HEAD / 2u;
-// Lanes that add up the squares of a head.
-const HEAD_LANES: u32 = GROUP / HEAD_SLOTS;
-// The queries, then the key.
-var<workgroup> numbers: array<f32, (SHARE + 1u) * HEAD>;
+// Cosine and sine by which each pair turns.
+var<workgroup> rotations: array<vec2f, PAIRS>;
+// The scaled queries, and behind them the newest key.
+var<workgroup> query: array<vec4f, (SHARE + 1u) * HEAD / 4u>;
+//#if SUBGROUPS
+enable subgroups;
+// The sum over HEAD_LANES neighbours, for all of them; all lanes must call.
+fn head_sum(value: f32, lane: u32) -> f32 {
+  var sum = value;
+  for (var apart = HEAD_LANES / 2u; apart > 0u; apart /= 2u) { sum += subgroupShuffleXor(sum, apart); }
+  return sum;
+}
+//#else
 var<workgroup> squares: array<f32, GROUP>;
+fn head_sum(value: f32, lane: u32) -> f32 {
+  squares[lane] = value;
+  workgroupBarrier();
+  var sum = 0.0;
+  for (var i = 0u; i < HEAD_LANES; i++) { sum += squares[lane / HEAD_LANES * HEAD_LANES + i]; }
+  return sum;
+}
+//#endif
 
-fn prepare_heads(first_head: u32, kv_row: u32, position: i32, lane: u32) {
-  for (var i = lane; i < SHARE * HEAD; i += GROUP) { numbers[i] = q[first_head * HEAD + i]; }
-  for (var i = lane; i < HEAD; i += GROUP) { numbers[SHARE * HEAD + i] = k_rows[kv_row * HEAD + i]; }
-  workgroupBarrier();
-  let mine = min(lane / HEAD_LANES, SHARE) * HEAD;
+// Two numbers of a head and the weights of their norm.
+struct Pair { numbers: vec2f, weights: vec2f }
+// What a lane reads.
+struct Asked { pairs: array<Pair, HEAD_PAIRS>, value: vec4f, frequency: f32 }
+
+// Where in its head the numbers of pair f lie: behind the pairs that rotate come those that do not, each of
+// two neighbours.
+fn within_head(f: u32) -> vec2u { return select(vec2u(2u * f, 2u * f + 1u), pair_at(f), f < p.frequencies); }
+
+fn pair_of(lane: u32, turn: u32) -> u32 { return min(lane % HEAD_LANES + turn * HEAD_LANES, PAIRS - 1u); }
+
+fn ask_heads(first_head: u32, kv_row: u32, lane: u32) -> Asked {
+  let head = lane / HEAD_LANES;
+  var asked: Asked;
+  asked.frequency = frequency[min(lane, p.frequencies - 1u)];
+  asked.value = v_rows[kv_row * COLUMNS + min(lane, COLUMNS - 1u)];
+  if (head < SHARE) {
+//#unroll
+    for (var j = 0u; j < HEAD_PAIRS; j++) {
+      let at_{j} = within_head(pair_of(lane, j));
+      let from_{j} = (first_head + head) * HEAD + at_{j};
+      asked.pairs[j] = Pair(vec2f(q[from_{j}.x], q[from_{j}.y]), vec2f(q_weight[at_{j}.x], q_weight[at_{j}.y]));
+    }
+  } else {
+//#unroll
+    for (var j = 0u; j < HEAD_PAIRS; j++) {
+      let at_{j} = within_head(pair_of(lane, j));
+      let from_{j} = kv_row * HEAD + at_{j};
+      asked.pairs[j] = Pair(vec2f(k_rows[from_{j}.x], k_rows[from_{j}.y]), vec2f(k_weight[at_{j}.x], k_weight[at_{j}.y]));
+    }
+  }
+  return asked;
+}
+
+// Puts the scaled queries, and the key behind them, into `query`.
+fn prepare_heads(asked: Asked, position: i32, lane: u32) {
+  let head = lane / HEAD_LANES;
+  if (lane < p.frequencies) { rotations[lane] = rotation(position, asked.frequency); }
   var square = 0.0;
-  for (var i = lane % HEAD_LANES; i < HEAD; i += HEAD_LANES) { square += numbers[mine + i] * numbers[mine + i]; }
-  squares[lane] = square;
+//#unroll
+  for (var j = 0u; j < HEAD_PAIRS; j++) {
+    if (lane % HEAD_LANES + j * HEAD_LANES < PAIRS) { square += dot(asked.pairs[j].numbers, asked.pairs[j].numbers); }
+  }
+  let sum = head_sum(square, lane);
+  let inverse = select(1.0, p.scale, head < SHARE) / sqrt(sum / f32(HEAD) + p.eps);
   workgroupBarrier();
-  for (var item = lane; item < (SHARE + 1u) * PAIRS; item += GROUP) {
-    let head = item / PAIRS;
-    let f = item % PAIRS;
-    var sum = 0.0;
-    for (var i = 0u; i < HEAD_LANES; i++) { sum += squares[head * HEAD_LANES + i]; }
-    let inverse = 1.0 / sqrt(sum / f32(HEAD) + p.eps);
-    // Behind the pairs that rotate come those that do not, each of two neighbours.
-    let rotates = f < p.frequencies;
-    let within = select(vec2u(2u * f, 2u * f + 1u), pair_at(f), rotates);
-    let at = head * HEAD + within;
-    var scales = vec2f(k_weight[within.x], k_weight[within.y]);
-    if (head < SHARE) { scales = vec2f(q_weight[within.x], q_weight[within.y]); }
-    var pair = vec2f(numbers[at.x], numbers[at.y]) * inverse * (scales + p.offset);
-    if (rotates) { pair = turned(pair, position, f); }
-    numbers[at.x] = pair.x;
-    numbers[at.y] = pair.y;
+  if (head <= SHARE) {
+//#unroll
+    for (var j = 0u; j < HEAD_PAIRS; j++) {
+      let f_{j} = pair_of(lane, j);
+      var pair_{j} = asked.pairs[j].numbers * inverse * (asked.pairs[j].weights + p.offset);
+      if (f_{j} < p.frequencies) { pair_{j} = turned_by(rotations[f_{j}], pair_{j}); }
+      let at_{j} = head * HEAD + within_head(f_{j});
+      query[at_{j}.x / 4u][at_{j}.x % 4u] = pair_{j}.x;
+      query[at_{j}.y / 4u][at_{j}.y % 4u] = pair_{j}.y;
+    }
   }
   workgroupBarrier();
 }
-
-fn four_numbers(i: u32) -> vec4f { return vec4f(numbers[4u * i], numbers[4u * i + 1u], numbers[4u * i + 2u], numbers[4u * i + 3u]); }
 
 //#if HALF
 fn halves_of(four: vec4f) -> vec2u {
   return vec2u(half_bits(four.x) | (half_bits(four.y) << 16u), half_bits(four.z) | (half_bits(four.w) << 16u));
 }
-fn store_key(to: u32, lane: u32) {
-  for (var i = lane; i < HEAD / 8u; i += GROUP) {
-    let at = SHARE * HEAD / 4u + 2u * i;
-    k[to * HEAD / 8u + i] = vec4u(halves_of(four_numbers(at)), halves_of(four_numbers(at + 1u)));
-  }
-}
-fn value_words(four: vec4f) -> ValueWords { return halves_of(four); }
+fn newest_key(i: u32) -> KeyWords { return vec4u(halves_of(query[SHARE * HEAD / 4u + 2u * i]), halves_of(query[SHARE * HEAD / 4u + 2u * i + 1u])); }
+fn newest_value(asked: Asked) -> ValueWords { return halves_of(asked.value); }
 //#else
-fn store_key(to: u32, lane: u32) {
-  for (var i = lane; i < HEAD / 4u; i += GROUP) { k[to * HEAD / 4u + i] = four_numbers(SHARE * HEAD / 4u + i); }
-}
-fn value_words(four: vec4f) -> ValueWords { return four; }
+fn newest_key(i: u32) -> KeyWords { return query[SHARE * HEAD / 4u + i]; }
+fn newest_value(asked: Asked) -> ValueWords { return asked.value; }
 //#endif
-
-// Row `to` of the stores becomes the token's key and value.
-fn store_fresh(to: u32, kv_row: u32, lane: u32) {
-  store_key(to, lane);
-  let width = p.value_width / 4u;
-  for (var i = lane; i < width; i += GROUP) { v[to * width + i] = value_words(v_rows[kv_row * width + i]); }
-}

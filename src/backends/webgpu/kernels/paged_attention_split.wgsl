@@ -4,15 +4,10 @@
 // read its keys and values once, and walks it TILE positions at a time with a running maximum (online
 // softmax, Milakov and Gimelshein 2018): TEAM lanes share a key, then COLUMNS lanes share a value.
 // What it leaves of each head is a row of sums and, behind it, the largest score, the total weight and a missing page,
-// for paged_attention_merge; with one split alone, the result. With HALF the pages hold f16. With FRESH it
-// takes queries, keys and values as they come from their products (see fresh_heads): the workgroup of the last
-// part puts the key and the value into their page before it reads it, and no other reads them.
+// for paged_attention_merge; with one split alone, the result. With HALF the pages hold f16.
 struct Params {
   tokens: u32, heads: u32, kv_heads: u32, value_width: u32,
   entries: u32, window: u32, chunk: u32, fault: u32, scale: f32,
-//#if FRESH
-  frequencies: u32, eps: f32, offset: f32, amplitude: f32, direction: f32,
-//#endif
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
@@ -23,30 +18,17 @@ alias ValueWords = vec2u;
 alias KeyWords = vec4f;
 alias ValueWords = vec4f;
 //#endif
-//#if FRESH
-//#include fresh_heads
-//#else
 @group(0) @binding(2) var<storage, read> q: array<vec4f>;
 @group(0) @binding(3) var<storage, read> k: array<KeyWords>;
 @group(0) @binding(4) var<storage, read> v: array<ValueWords>;
 @group(0) @binding(5) var<storage, read> positions: array<i32>;
 @group(0) @binding(6) var<storage, read> slots: array<i32>;
 @group(0) @binding(7) var<storage, read> page_table: array<i32>;
-//#endif
 //#include grid
 //#include pages
 //#include visible
 //#include half
-//#if FRESH
-// Storage buffers are few: the merge reports what is missing.
-var<workgroup> missing: atomic<u32>;
-fn note_missing(position: u32) { atomicMax(&missing, position + 1u); }
-fn noted() -> f32 { return f32(atomicLoad(&missing)); }
-//#else
 //#include fault
-fn note_missing(position: u32) { raise(p.fault, i32(position)); }
-fn noted() -> f32 { return 0.0; }
-//#endif
 
 const LOWEST: f32 = -3.4028234e38;
 const TILE: u32 = GROUP / TEAM;
@@ -133,19 +115,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     return;
   }
 
-//#if FRESH
-  let kv_row = token * p.kv_heads + kv_head;
-  prepare_heads(first_head, kv_row, positions[token], lane);
-  for (var i = lane; i < SHARE * HEAD / 4u; i += GROUP) { query[i] = four_numbers(i) * p.scale; }
-  if (until == end) {
-    // A missing page is reported below.
-    let page = page_of(slot, (end - 1u) / PAGE);
-    if (page >= 0) { store_fresh((u32(page) * p.kv_heads + kv_head) * PAGE + (end - 1u) % PAGE, kv_row, lane); }
-  }
-  storageBarrier();
-//#else
   for (var i = lane; i < SHARE * HEAD / 4u; i += GROUP) { query[i] = q[first_head * HEAD / 4u + i] * p.scale; }
-//#endif
   let member = lane % TEAM;
   let mine = lane / TEAM;
   let width = p.value_width / 4u;
@@ -163,7 +133,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (lane < TILE) {
       let position = min(tile + lane, until - 1u);
       var page = page_of(slot, position / PAGE);
-      if (page < 0) { note_missing(position); page = 0; }
+      if (page < 0) { raise(p.fault, i32(position)); page = 0; }
       stored[lane] = (u32(page) * p.kv_heads + kv_head) * PAGE + position % PAGE;
     }
     workgroupBarrier();
@@ -237,7 +207,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       } else {
         let base_{h} = ((first_head + h) * SPLITS + split) * (COLUMNS + 1u);
         out[base_{h} + lane] = all_{h};
-        if (lane == 0u) { out[base_{h} + COLUMNS] = vec4f(largest_{h}, weight_{h}, noted(), 0.0); }
+        if (lane == 0u) { out[base_{h} + COLUMNS] = vec4f(largest_{h}, weight_{h}, 0.0, 0.0); }
       }
     }
   }

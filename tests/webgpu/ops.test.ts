@@ -212,13 +212,12 @@ const cache: Case[] = [
       pages([6, 2, 64, 140], 5), pages([6, 2, 64, 140], 6), floats([5, 2, 140], 9), tokens[1], table],
   })))),
   // Two query heads of a key head, of five sequences or tokens of none; numbers that do not rotate, f16 pages, the stores;
-  // sequences in the order of their tokens, of which a workgroup takes several tiles, and in another.
-  ...(['half', 'interleaved'] as const).flatMap((layout) => [floats, half].flatMap((pages) => [true, false].flatMap((ordered) => [undefined, 6, 7].map((readInput): Case => ({
-    op: 'rms_norm_rope_attention', readInput, attrs: { eps: 1e-5, offset: 0.5, layout, amplitude: 1.2, scale: 0.1, valueDim: 40, window: 150 }, changed: { busyGroups: ordered ? 16 : 64 }, tolerance: pages === half ? 1e-3 : undefined,
-    note: `${layout}, ${pages === half ? 'f16' : 'f32'} pages${ordered ? ', in order' : ''}${readInput ? `, input ${readInput}` : ''}`,
-    inputs: [floats([4, 6, 40]), floats([4, 3, 40], 7), floats([40], 2), floats([40], 8), integers([4], [0, 70, 191, 5]), { ...floats([18], 3), values: Float32Array.from({ length: 18 }, (_, i) => 0.9 ** i) },
-      pages([6, 3, 64, 40], 5), pages([6, 3, 64, 40], 6), floats([4, 3, 40], 9), integers([4], ordered ? [0, 1, 2, -1] : [3, 0, 1, -1]),
-      integers([4, 3], ordered ? [5, -1, -1, 4, 1, -1, 0, 3, 2, -1, -1, -1] : [4, 1, -1, 0, 3, 2, -1, -1, -1, 5, -1, -1])],
+  // short parts and such of several tiles, and the kernel for longer sequences, which memory for many pages asks for.
+  ...(['half', 'interleaved'] as const).flatMap((layout) => [floats, half].flatMap((pages) => ([['', 64, 6], [', several tiles', 16, 6], [', walked', 16, 260]] as const).flatMap(([how, busyGroups, stored]) => [undefined, 6, 7].map((readInput): Case => ({
+    op: 'rms_norm_rope_attention', readInput, attrs: { eps: 1e-5, offset: 0.5, layout, amplitude: 1.2, scale: 0.1, valueDim: 48, window: 150 }, changed: { busyGroups }, tolerance: pages === half ? 1e-3 : undefined,
+    note: `${layout}, ${pages === half ? 'f16' : 'f32'} pages${how}${readInput ? `, input ${readInput}` : ''}`,
+    inputs: [floats([4, 6, 48]), floats([4, 3, 48], 7), floats([48], 2), floats([48], 8), integers([4], [0, 70, 191, 5]), { ...floats([18], 3), values: Float32Array.from({ length: 18 }, (_, i) => 0.9 ** i) },
+      pages([stored, 3, 64, 48], 5), pages([stored, 3, 64, 48], 6), floats([4, 3, 48], 9), integers([4], [3, 0, 1, -1]), integers([4, 3], [4, 1, -1, 0, 3, 2, -1, -1, -1, 5, -1, -1])],
   }))))),
   { op: 'paged_attention', inputs: [floats([5, 4, 9], 1, 3), half([6, 2, 64, 9], 2), half([6, 2, 64, 9], 3), ...tokens, table], attrs: { scale: 0.3, valueDim: 7 }, note: 'f16 pages' },
 ];

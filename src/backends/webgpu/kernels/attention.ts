@@ -1,6 +1,6 @@
 // Kernels over the paged key/value cache.
 
-import { PAGE_TOKENS } from '../../../tensor/index.js';
+import { byteLength, PAGE_TOKENS } from '../../../tensor/index.js';
 import type { AttentionAttrs, Attrs, Call, DType, Operand, Spec } from '../../../tensor/index.js';
 import { count, float, LANES, scratch, typed } from '../kernel.js';
 import type { Capabilities, Dispatch, Kernel, MatrixUnit } from '../kernel.js';
@@ -113,6 +113,8 @@ const MOST_SPLITS = 128;
 /** Query heads that a workgroup serves: their queries and scores must fit its memory, their sums its registers. */
 const MOST_SHARE = 4;
 const MOST_SHARE_BYTES = 12800;
+/** Workgroup memory of part_walk beside queries: sums, weights, rows of the store. */
+const WALK_BYTES = 8192;
 /** Query heads that share a workgroup, of those that share a key head. */
 function shareOf({ shape: [, heads] }: Spec, kvHeads: number, most: number): number {
   const grouped = heads / kvHeads;
@@ -136,6 +138,18 @@ function mergeOf(parts: Operand, out: Operand, splits: number, fault: number, { 
   };
 }
 
+/** How part_walk shares a part between lanes. */
+function walkOf(width: number, valueDim: number, subgroupLanes: number) {
+  const [EIGHTS, ROWS] = [width / 8, Math.floor(SPLIT_LANES / (valueDim / 4))];
+  // Lanes that share a key: a power of two.
+  const TEAM = 2 ** Math.floor(Math.log2(Math.max(1, Math.min(EIGHTS / KEY_PIECES, SPLIT_LANES / 4))));
+  const SUBGROUPS = subgroupLanes >= TEAM && subgroupLanes <= SPLIT_LANES;
+  return {
+    HEAD: width, VALUE: valueDim, TEAM, STEPS: Math.ceil(EIGHTS / TEAM), LOADS: Math.ceil(SPLIT_LANES / TEAM / ROWS),
+    SUBGROUP: subgroupLanes, SUBGROUPS, PARTS: SPLIT_LANES / (SUBGROUPS ? subgroupLanes : TEAM),
+  };
+}
+
 function splitAttention({ inputs, outputs: [out], attrs }: Call, fault: number, device: Capabilities): readonly Dispatch[] {
   const [q, k, v, , , table] = inputs;
   const { valueDim } = attrs as AttentionAttrs & Attrs;
@@ -144,63 +158,60 @@ function splitAttention({ inputs, outputs: [out], attrs }: Call, fault: number, 
   const SHARE = shareOf(q.spec, k.spec.shape[1], Math.floor(MOST_SHARE_BYTES / (4 * (width + SPLIT_LANES))));
   const SPLITS = splitsOf(q.spec, SHARE, device);
   const parts = SPLITS === 1 ? out : partsOf(tokens * heads, SPLITS, valueDim);
-  const [EIGHTS, ROWS] = [width / 8, Math.floor(SPLIT_LANES / (valueDim / 4))];
-  // Lanes that share a key: a power of two.
-  const TEAM = 2 ** Math.floor(Math.log2(Math.max(1, Math.min(EIGHTS / KEY_PIECES, SPLIT_LANES / 4))));
-  const TILE = SPLIT_LANES / TEAM;
-  const SUBGROUPS = subgroupLanes >= TEAM && subgroupLanes <= SPLIT_LANES;
   const split: Dispatch = {
-    source: 'paged_attention_split', parameters: {
-      HEAD: width, VALUE: valueDim, HALF: k.spec.dtype === 'f16', SHARE, SPLITS, TEAM, STEPS: Math.ceil(EIGHTS / TEAM), LOADS: Math.ceil(TILE / ROWS), SUBGROUP: subgroupLanes, SUBGROUPS, PARTS: SUBGROUPS ? SPLIT_LANES / subgroupLanes : TILE,
-    }, writes: [parts], reads: inputs, constants: attentionConstants({ q, k, v, table }, attrs, fault),
+    source: 'paged_attention_split', parameters: { ...walkOf(width, valueDim, subgroupLanes), HALF: k.spec.dtype === 'f16', SHARE, SPLITS },
+    writes: [parts], reads: inputs, constants: attentionConstants({ q, k, v, table }, attrs, fault),
     groups: ((tokens * heads) / SHARE) * SPLITS, group: SPLIT_LANES,
   };
   return SPLITS === 1 ? [split] : [split, mergeOf(parts, out, SPLITS, fault, { fresh: false, subgroupLanes })];
 }
 
-/** Storage buffers that fresh_attention binds. */
+/** Storage buffers that kernels bind which take rows as they come from their products. */
 const FRESH_BUFFERS = 12;
-/** A lane computes the rotation of one pair of numbers there. */
-const WIDEST_FRESH = 2 * SPLIT_LANES;
-/** Positions that it takes at a time. */
+/** Pages for each sequence up to which fresh_attention is faster than fresh_walk. */
+const SHORT_PAGES = 64;
+/** Positions that fresh_attention takes at a time, and how often, at least, if all pages of a sequence are in use. */
 const [LEAST_TILE, MOST_TILE] = [8, 16];
+const LEAST_TURNS = 2;
 
-interface FreshShape { readonly q: Spec; readonly kvHeads: number; readonly valueDim: number; readonly half: boolean }
+interface FreshDeal { readonly SHARE: number; readonly SPLITS: number; readonly TILE?: number }
 
-/** How fresh_attention shares the work; undefined where its workgroup memory would not do. */
-function freshDeal({ q, kvHeads, valueDim, half }: FreshShape, device: Capabilities): { readonly share: number; readonly tile: number; readonly splits: number } | undefined {
-  const width = q.shape[2];
-  const share = shareOf(q, kvHeads, MOST_SHARE);
-  const bytesOf = (tile: number) => 4 * (share + 2) * width + tile * ((half ? 2 : 4) * (width + valueDim) + 16 + 4 * share) + 4 * SPLIT_LANES;
-  let tile = MOST_TILE;
-  while (tile > LEAST_TILE && bytesOf(tile) > device.workgroupBytes) tile /= 2;
-  return bytesOf(tile) <= device.workgroupBytes ? { share, tile, splits: splitsOf(q, share, device) } : undefined;
+/** How kernels that take rows as they come from their products share the work, fresh_attention if there is a TILE; undefined where neither can. */
+function freshDeal(q: Spec, kvHeads: number, { shape: [pages], dtype }: Spec, device: Capabilities): FreshDeal | undefined {
+  const [tokens, , width] = q.shape;
+  const SHARE = shareOf(q, kvHeads, MOST_SHARE);
+  const most = splitsOf(q, SHARE, device);
+  const memory = 4 * (SHARE + 2) * width + 4 * SPLIT_LANES;
+  const short = pages / tokens <= SHORT_PAGES;
+  const TILE = short ? [MOST_TILE, LEAST_TILE].find((tile) => memory + tile * (byteLength({ shape: [2 * width], dtype }) + 16 + 4 * SHARE) <= device.workgroupBytes) : undefined;
+  // With one part alone nothing would come behind it that could report a missing page.
+  if (most === 1 || (!TILE && memory + WALK_BYTES > device.workgroupBytes)) return undefined;
+  return TILE ? { SHARE, TILE, SPLITS: Math.min(most, Math.max(2, 2 ** Math.ceil(Math.log2((pages / tokens) * (PAGE_TOKENS / TILE / LEAST_TURNS))))) } : { SHARE, SPLITS: most };
 }
 
 const freshAttention: Kernel = {
   accepts(inputs, attrs, device) {
-    const [q, k, , , , , , values, , , table] = inputs;
-    const { valueDim } = attrs as AttentionAttrs & Attrs;
-    if (device.storageBuffers < FRESH_BUFFERS || !rowKernels.rms_norm_rope_append.accepts(inputs, attrs, device) || !isSplit(q, values, table, attrs)) return false;
-    // With one part alone nothing comes behind it that could report a missing page.
-    const deal = freshDeal({ q, kvHeads: k.shape[1], valueDim, half: values.dtype === 'f16' }, device);
-    return q.shape[2] <= WIDEST_FRESH && values.shape[3] === valueDim && deal !== undefined && deal.splits > 1;
+    const [q, k, , , , , , v, , , table] = inputs;
+    const [, , width] = q.shape;
+    return device.storageBuffers >= FRESH_BUFFERS && rowKernels.rms_norm_rope_append.accepts(inputs, attrs, device) && isSplit(q, v, table, attrs)
+      && v.shape[3] === width && (attrs as AttentionAttrs & Attrs).valueDim === width && freshDeal(q, k.shape[1], v, device) !== undefined;
   },
   dispatch({ inputs: [q, rows, qWeight, kWeight, positions, frequencies, k, v, vRows, slots, table], outputs: [out], attrs }, fault, device) {
-    const { layout, amplitude, inverse, eps, offset, valueDim } = attrs as AttentionAttrs & HeadNorm & Attrs;
+    const { layout, amplitude, inverse, eps, offset } = attrs as AttentionAttrs & HeadNorm & Attrs;
     const [tokens, heads, width] = q.spec.shape;
-    const HALF = k.spec.dtype === 'f16';
-    const { share: SHARE, tile: TILE, splits: SPLITS } = freshDeal({ q: q.spec, kvHeads: rows.spec.shape[1], valueDim, half: HALF }, device)!;
     const { subgroupLanes } = device;
-    const SUBGROUPS = subgroupLanes > 1;
+    const HALF = v.spec.dtype === 'f16';
+    const { SHARE, SPLITS, TILE } = freshDeal(q.spec, rows.spec.shape[1], v.spec, device)!;
+    const walk = walkOf(width, width, subgroupLanes);
     // Each query head that shares a workgroup has lanes of its own, and the key.
-    const HEAD_LANES = Math.min(SPLIT_LANES / 2 ** Math.ceil(Math.log2(SHARE + 1)), SUBGROUPS ? subgroupLanes : SPLIT_LANES);
-    const keyWords = width / (HALF ? 8 : 4);
-    const parts = partsOf(tokens * heads, SPLITS, valueDim);
+    const HEAD_LANES = Math.min(SPLIT_LANES / 2 ** Math.ceil(Math.log2(SHARE + 1)), walk.SUBGROUPS ? subgroupLanes : SPLIT_LANES);
+    const parts = partsOf(tokens * heads, SPLITS, width);
+    const turns = (items: number) => Math.ceil(items / SPLIT_LANES);
+    const [columns, keyWords] = [width / 4, width / (HALF ? 8 : 4)];
+    const tiled = TILE && { TILE, KEY_LOADS: turns(TILE * keyWords), VALUE_LOADS: turns(TILE * columns), CHAINS: [4, 2, 1].find((n) => keyWords % n === 0)!, ITEMS: turns(SHARE * columns) };
     const split: Dispatch = {
-      source: 'fresh_attention', parameters: {
-        HEAD: width, VALUE: valueDim, HALF, SHARE, SPLITS, TILE, SUBGROUPS, HEAD_LANES, HEAD_PAIRS: Math.ceil(width / 2 / HEAD_LANES), INTERLEAVED: layout === 'interleaved',
-        KEY_LOADS: Math.ceil((TILE * keyWords) / SPLIT_LANES), VALUE_LOADS: Math.ceil((TILE * valueDim) / 4 / SPLIT_LANES), CHAINS: [4, 2, 1].find((n) => keyWords % n === 0)!, ITEMS: Math.ceil((SHARE * valueDim) / 4 / SPLIT_LANES),
+      source: TILE ? 'fresh_attention' : 'fresh_walk', parameters: {
+        ...walk, ...tiled, HALF, INTERLEAVED: layout === 'interleaved', SHARE, SPLITS, HEAD_LANES, HEAD_PAIRS: Math.ceil(width / 2 / HEAD_LANES), FOURS: turns(columns), FREQUENCIES: turns(width / 2),
       },
       writes: [parts, k, v], reads: [q, rows, vRows, qWeight, kWeight, positions, frequencies, slots, table],
       constants: [...attentionConstants({ q, k, v, table }, attrs, fault), frequencies.spec.shape[0], float(eps), float(offset), float(amplitude), float(inverse ? -1 : 1)],

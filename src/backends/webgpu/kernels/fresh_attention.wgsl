@@ -1,42 +1,17 @@
-// Attention of tokens of different sequences (decoding) from queries, keys and values as they come from their
-// products: the norms and rotation of fresh_heads, the newest key and value into their page, and what
-// paged_attention_split does, for the same merge. A workgroup serves SHARE query heads of one key head and takes
-// every SPLITS-th tile of TILE positions: their keys and values go to workgroup memory, where the lanes take a
-// score each, then four numbers of a head's result each.
-//
-// Where few positions are seen what takes time is to wait for one thing before the next can be asked for, so all
-// is asked for as early as it can be.
-struct Params {
-  tokens: u32, heads: u32, kv_heads: u32, value_width: u32,
-  entries: u32, window: u32, chunk: u32, fault: u32, scale: f32,
-  frequencies: u32, eps: f32, offset: f32, amplitude: f32, direction: f32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
-//#if HALF
-alias KeyWords = vec4u;
-alias ValueWords = vec2u;
-const KEY_WORDS: u32 = HEAD / 8u;
-//#else
-alias KeyWords = vec4f;
-alias ValueWords = vec4f;
-const KEY_WORDS: u32 = HEAD / 4u;
-//#endif
-const COLUMNS: u32 = VALUE / 4u;
-const LOWEST: f32 = -3.4028234e38;
+// Attention of tokens of different sequences (decoding) from what fresh_heads prepares, for the same merge as
+// paged_attention_split. Sequences are short: what takes time is one access after the other, not their number. So
+// a workgroup takes its part of the positions TILE at a time: their keys and values go to workgroup memory, where
+// the lanes take a score each, then four numbers of a head's result each. Where more workgroups are wanted on a
+// processor than that memory allows, fresh_walk is faster.
+//#include fresh_heads
+//#include part_left
 // The score of a position that the token does not see.
 const UNSEEN: f32 = -1e30;
-// From one tile of a workgroup to its next.
-const STRIDE: u32 = SPLITS * TILE;
 // So that neighbouring lanes, which read neighbouring keys, find them in different banks.
 const KEY_STRIDE: u32 = KEY_WORDS + 1u;
 var<workgroup> keys: array<KeyWords, TILE * KEY_STRIDE>;
 var<workgroup> values: array<ValueWords, TILE * COLUMNS>;
 var<workgroup> scores: array<f32, SHARE * TILE>;
-//#include fresh_heads
-//#include grid
-//#include pages
-//#include visible
 
 //#if HALF
 fn value_at(i: u32) -> vec4f { let words = values[i]; return vec4f(unpack_halves(words.x), unpack_halves(words.y)); }
@@ -50,11 +25,6 @@ fn value_at(i: u32) -> vec4f { return values[i]; }
 fn key_product(head: u32, position: u32, i: u32) -> f32 { return dot(query[head * HEAD / 4u + i], keys[position * KEY_STRIDE + i]); }
 //#endif
 
-// Of a part without positions.
-fn leave_nothing(first_head: u32, split: u32, lane: u32) {
-  if (lane < SHARE) { out[((first_head + lane) * SPLITS + split) * (COLUMNS + 1u) + COLUMNS] = vec4f(LOWEST, 0.0, 0.0, 0.0); }
-}
-
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let item = group_index(group, groups);
@@ -66,18 +36,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let position = positions[token];
   let slot = slots[token];
   let asked = ask_heads(first_head, token * p.kv_heads + kv_head, lane);
-  // Pages are of whole tiles too, so that a tile lies in one page.
+  // Parts are of whole tiles, and pages too, so that a tile lies in one page.
   let end = u32(position) + 1u;
   let first = first_visible(end - 1u);
-  let skipped = (max(first / TILE, split) - split + SPLITS - 1u) / SPLITS;
-  let begin = split * TILE + skipped * STRIDE;
+  let first_tile = first / TILE;
+  let share = ((end - 1u) / TILE - first_tile + SPLITS) / SPLITS * TILE;
+  let begin = first_tile * TILE + split * share;
+  let until = min(begin + share, end);
   if (slot < 0 || begin >= end) {
     leave_nothing(first_head, split, lane);
     return;
   }
 
-  // A missing page is reported by the merge, as its first position and one more.
-  var missing = 0u;
   //#unroll
   for (var i = 0u; i < ITEMS; i++) {
     var sum_{i} = vec4f();
@@ -85,10 +55,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var largest_{i} = LOWEST;
   }
   // One turn asks for a tile while the one before is attended to.
-  for (var tile = begin; ; tile += STRIDE) {
-    let asked_tile = select(tile - STRIDE, tile, tile < end);
+  for (var tile = begin; ; tile += TILE) {
+    let asked_tile = select(tile - TILE, tile, tile < until);
     let page = page_of(u32(slot), asked_tile / PAGE);
-    if (page < 0) { missing = max(missing, asked_tile + 1u); }
+    if (page < 0) { note_missing(asked_tile); }
     let stored = (u32(max(page, 0)) * p.kv_heads + kv_head) * PAGE + asked_tile % PAGE;
     //#unroll
     for (var j = 0u; j < KEY_LOADS; j++) {
@@ -117,11 +87,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         for (var c = 0u; c < CHAINS; c++) {
           score += score_{c};
         }
-        let at = tile - STRIDE + i % TILE;
+        let at = tile - TILE + i % TILE;
         scores[i] = select(UNSEEN, score, at >= first && at < end);
       }
       workgroupBarrier();
-      let count = min(end + STRIDE - tile, TILE);
+      let count = min(until + TILE - tile, TILE);
       //#unroll
       for (var i = 0u; i < ITEMS; i++) {
         let head_{i} = min(lane + i * GROUP, SHARE * COLUMNS - 1u) / COLUMNS;
@@ -143,7 +113,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
           total_{i} += weights.x + weights.y + weights.z + weights.w;
         }
       }
-      if (tile >= end) { break; }
+      if (tile >= until) { break; }
     }
     workgroupBarrier();
     //#unroll
@@ -158,18 +128,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let at_{j} = tile + four_{j} / COLUMNS;
       if (four_{j} < TILE * COLUMNS) { values[four_{j}] = select(ValueWords(), value_{j}, at_{j} >= first && at_{j} < end); }
     }
-    if (tile + TILE >= end) {
+    if (until == end && tile + TILE >= end) {
       workgroupBarrier();
       let newest = end - 1u - tile;
-      if (lane < KEY_WORDS) {
-        let words = newest_key(lane);
-        keys[newest * KEY_STRIDE + lane] = words;
-        if (page >= 0) { k[(stored + newest) * KEY_WORDS + lane] = words; }
+      for (var i = lane; i < KEY_WORDS; i += GROUP) {
+        let words = new_key(i);
+        keys[newest * KEY_STRIDE + i] = words;
+        if (page >= 0) { k[(stored + newest) * KEY_WORDS + i] = words; }
       }
-      if (lane < COLUMNS) {
-        let words = newest_value(asked);
-        values[newest * COLUMNS + lane] = words;
-        if (page >= 0) { v[(stored + newest) * COLUMNS + lane] = words; }
+      //#unroll
+      for (var j = 0u; j < FOURS; j++) {
+        let column_{j} = lane + j * GROUP;
+        if (column_{j} < COLUMNS) {
+          let words = value_words(asked.values[j]);
+          values[newest * COLUMNS + column_{j}] = words;
+          if (page >= 0) { v[(stored + newest) * COLUMNS + column_{j}] = words; }
+        }
       }
     }
     workgroupBarrier();
@@ -180,7 +154,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (item_{i} < SHARE * COLUMNS) {
       let base_{i} = ((first_head + item_{i} / COLUMNS) * SPLITS + split) * (COLUMNS + 1u);
       out[base_{i} + item_{i} % COLUMNS] = sum_{i};
-      if (item_{i} % COLUMNS == 0u) { out[base_{i} + COLUMNS] = vec4f(largest_{i}, total_{i}, f32(missing), 0.0); }
+      if (item_{i} % COLUMNS == 0u) { out[base_{i} + COLUMNS] = vec4f(largest_{i}, total_{i}, noted(), 0.0); }
     }
   }
 }

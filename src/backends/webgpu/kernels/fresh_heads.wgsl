@@ -1,5 +1,22 @@
-// What fresh_attention does before it attends: the norms and rotation (see rms_norm_rope) of a
-// token's SHARE query heads and of its key head. HEAD_LANES lanes share a head.
+// What kernels begin with that attend from queries, keys and values as they come from their products: the norms
+// and rotation (see rms_norm_rope) of a token's SHARE query heads and of its key head. HEAD_LANES lanes share a
+// head. The newest key and value go to their page.
+struct Params {
+  tokens: u32, heads: u32, kv_heads: u32, value_width: u32,
+  entries: u32, window: u32, chunk: u32, fault: u32, scale: f32,
+  frequencies: u32, eps: f32, offset: f32, amplitude: f32, direction: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
+//#if HALF
+alias KeyWords = vec4u;
+alias ValueWords = vec2u;
+const KEY_WORDS: u32 = HEAD / 8u;
+//#else
+alias KeyWords = vec4f;
+alias ValueWords = vec4f;
+const KEY_WORDS: u32 = HEAD / 4u;
+//#endif
 @group(0) @binding(2) var<storage, read_write> k: array<KeyWords>;
 @group(0) @binding(3) var<storage, read_write> v: array<ValueWords>;
 @group(0) @binding(4) var<storage, read> q: array<f32>;
@@ -11,37 +28,22 @@
 @group(0) @binding(10) var<storage, read> frequency: array<f32>;
 @group(0) @binding(11) var<storage, read> slots: array<i32>;
 @group(0) @binding(12) var<storage, read> page_table: array<i32>;
+//#include grid
+//#include pages
+//#include visible
 //#include rotation
 //#include half
+//#include lanes_sum
 
 const PAIRS: u32 = HEAD / 2u;
 // Cosine and sine by which each pair turns.
 var<workgroup> rotations: array<vec2f, PAIRS>;
 // The scaled queries, and behind them the newest key.
 var<workgroup> query: array<vec4f, (SHARE + 1u) * HEAD / 4u>;
-//#if SUBGROUPS
-enable subgroups;
-// The sum over HEAD_LANES neighbours, for all of them; all lanes must call.
-fn head_sum(value: f32, lane: u32) -> f32 {
-  var sum = value;
-  for (var apart = HEAD_LANES / 2u; apart > 0u; apart /= 2u) { sum += subgroupShuffleXor(sum, apart); }
-  return sum;
-}
-//#else
-var<workgroup> squares: array<f32, GROUP>;
-fn head_sum(value: f32, lane: u32) -> f32 {
-  squares[lane] = value;
-  workgroupBarrier();
-  var sum = 0.0;
-  for (var i = 0u; i < HEAD_LANES; i++) { sum += squares[lane / HEAD_LANES * HEAD_LANES + i]; }
-  return sum;
-}
-//#endif
-
 // Two numbers of a head and the weights of their norm.
 struct Pair { numbers: vec2f, weights: vec2f }
-// What a lane reads.
-struct Asked { pairs: array<Pair, HEAD_PAIRS>, value: vec4f, frequency: f32 }
+// What a lane reads: of its head, every GROUP-th four numbers of the value, every GROUP-th frequency.
+struct Asked { pairs: array<Pair, HEAD_PAIRS>, values: array<vec4f, FOURS>, frequencies: array<f32, FREQUENCIES> }
 
 // Where in its head the numbers of pair f lie: behind the pairs that rotate come those that do not, each of
 // two neighbours.
@@ -52,8 +54,14 @@ fn pair_of(lane: u32, turn: u32) -> u32 { return min(lane % HEAD_LANES + turn * 
 fn ask_heads(first_head: u32, kv_row: u32, lane: u32) -> Asked {
   let head = lane / HEAD_LANES;
   var asked: Asked;
-  asked.frequency = frequency[min(lane, p.frequencies - 1u)];
-  asked.value = v_rows[kv_row * COLUMNS + min(lane, COLUMNS - 1u)];
+//#unroll
+  for (var j = 0u; j < FREQUENCIES; j++) {
+    asked.frequencies[j] = frequency[min(lane + j * GROUP, p.frequencies - 1u)];
+  }
+//#unroll
+  for (var j = 0u; j < FOURS; j++) {
+    asked.values[j] = v_rows[kv_row * COLUMNS + min(lane + j * GROUP, COLUMNS - 1u)];
+  }
   if (head < SHARE) {
 //#unroll
     for (var j = 0u; j < HEAD_PAIRS; j++) {
@@ -75,13 +83,16 @@ fn ask_heads(first_head: u32, kv_row: u32, lane: u32) -> Asked {
 // Puts the scaled queries, and the key behind them, into `query`.
 fn prepare_heads(asked: Asked, position: i32, lane: u32) {
   let head = lane / HEAD_LANES;
-  if (lane < p.frequencies) { rotations[lane] = rotation(position, asked.frequency); }
+//#unroll
+  for (var j = 0u; j < FREQUENCIES; j++) {
+    if (lane + j * GROUP < p.frequencies) { rotations[lane + j * GROUP] = rotation(position, asked.frequencies[j]); }
+  }
   var square = 0.0;
 //#unroll
   for (var j = 0u; j < HEAD_PAIRS; j++) {
     if (lane % HEAD_LANES + j * HEAD_LANES < PAIRS) { square += dot(asked.pairs[j].numbers, asked.pairs[j].numbers); }
   }
-  let sum = head_sum(square, lane);
+  let sum = lanes_sum(HEAD_LANES, square, lane);
   let inverse = select(1.0, p.scale, head < SHARE) / sqrt(sum / f32(HEAD) + p.eps);
   workgroupBarrier();
   if (head <= SHARE) {
@@ -102,9 +113,14 @@ fn prepare_heads(asked: Asked, position: i32, lane: u32) {
 fn halves_of(four: vec4f) -> vec2u {
   return vec2u(half_bits(four.x) | (half_bits(four.y) << 16u), half_bits(four.z) | (half_bits(four.w) << 16u));
 }
-fn newest_key(i: u32) -> KeyWords { return vec4u(halves_of(query[SHARE * HEAD / 4u + 2u * i]), halves_of(query[SHARE * HEAD / 4u + 2u * i + 1u])); }
-fn newest_value(asked: Asked) -> ValueWords { return halves_of(asked.value); }
+fn new_key(i: u32) -> KeyWords { return vec4u(halves_of(query[SHARE * HEAD / 4u + 2u * i]), halves_of(query[SHARE * HEAD / 4u + 2u * i + 1u])); }
+fn value_words(four: vec4f) -> ValueWords { return halves_of(four); }
 //#else
-fn newest_key(i: u32) -> KeyWords { return query[SHARE * HEAD / 4u + i]; }
-fn newest_value(asked: Asked) -> ValueWords { return asked.value; }
+fn new_key(i: u32) -> KeyWords { return query[SHARE * HEAD / 4u + i]; }
+fn value_words(four: vec4f) -> ValueWords { return four; }
 //#endif
+
+// Storage buffers are few: the merge reports what is missing, as a position and one more.
+var<private> missing = 0u;
+fn note_missing(position: u32) { missing = max(missing, position + 1u); }
+fn noted() -> f32 { return f32(missing); }

@@ -27,7 +27,7 @@ export function withoutMatrixUnits(code: string, subgroup: number): string {
     return new RegExp(`alias ${type} = (\\w+)`).exec(body)?.[1] ?? type;
   };
   const loaders = [...loads].map(([name, buffer]) => loader(name, buffer, typeOf(buffer)));
-  return [body, helpers(subgroup), ...loaders, ...[...stores].map((buffer) => storer(buffer, subgroup))].join('\n');
+  return [body, helpers(subgroup), ...loaders, ...[...stores].map((buffer) => storer(buffer, typeOf(buffer), subgroup))].join('\n');
 }
 
 const helpers = (subgroup: number): string => `
@@ -69,8 +69,12 @@ function loader(name: string, buffer: string, type: string): string {
 }`;
 }
 
-const storer = (buffer: string, subgroup: number): string => `fn store_${buffer}(offset: u32, unit_in: Unit, stride: u32) {
+/** Of float32, alone or four in a vector of words. */
+function storer(buffer: string, type: string, subgroup: number): string {
+  const place = type === 'vec4u' ? `${buffer}[offset + r * stride + c / 4u][c % 4u] = bitcast<u32>` : `${buffer}[offset + r * stride + c] = `;
+  return `fn store_${buffer}(offset: u32, unit_in: Unit, stride: u32) {
   var unit = unit_in;
   if (this_lane % ${subgroup}u != 0u) { return; }
-  for (var r = 0u; r < ${SIDE}u; r++) { for (var c = 0u; c < ${SIDE}u; c++) { ${buffer}[offset + r * stride + c] = unit[r * ${SIDE}u + c]; } }
+  for (var r = 0u; r < ${SIDE}u; r++) { for (var c = 0u; c < ${SIDE}u; c++) { ${place}(unit[r * ${SIDE}u + c]); } }
 }`;
+}

@@ -74,10 +74,11 @@ function tilingFor(tilings: readonly Tiling[], m: number, n: number, busy = BUSY
   return tilings.find((t) => fits(t) && (t.tile[0] <= 64 || 2 * tilesOf(t, m, n) * lanesOf(t) >= busy)) ?? last;
 }
 
-/** Workgroup memory of product_matrix: both tiles with a gap after each row, and two units of results for each subgroup. */
-function matrixBytes({ tile, part, depth }: Tiling, { m, n }: MatrixUnit, { tallA, tallB }: Product): number {
+/** Workgroup memory of product_matrix: both tiles with a gap after each row, and two units of results for each subgroup, if it can where B was. */
+function matrixBytes({ tile, part, depth }: Tiling, { m, n, vectors }: MatrixUnit, { tallA, tallB }: Product): number {
   const bytes = (extent: number, tall = false) => 2 * (tall ? depth * (extent + 8) : extent * (depth + 8));
-  return bytes(tile[0], tallA) + bytes(tile[1], tallB) + 8 * m * n * (tile[0] / part[0]) * (tile[1] / part[1]);
+  const [b, results] = [bytes(tile[1], tallB), 8 * m * n * (tile[0] / part[0]) * (tile[1] / part[1])];
+  return bytes(tile[0], tallA) + (vectors ? Math.max(b, results) : b + results);
 }
 
 /** Steps of k for each workgroup: where there are few tiles, k is divided among several. */
@@ -199,7 +200,7 @@ function matrixProduct({ m, n, k, tallA = false, tallB = false }: Product, tilin
       C_ALIGNED: n % 4 === 0, BIAS: bias.length > 0, EXPERTS: experts.length > 0, TILE_M: tile[0], TILE_N: tile[1], SIDE_M: part[0], SIDE_N: part[1], DEPTH: depth,
       UNIT_M: unit.m, UNIT_N: unit.n, UNIT_K: unit.k, UNITS_M: part[0] / unit.m, UNITS_N: part[1] / unit.n, UNITS_K: depth / unit.k,
       A_LOADS: (tile[0] * depth) / 8 / group, B_LOADS: (tile[1] * depth) / 8 / group,
-      SUBGROUP: unit.subgroup, VECTORS: unit.vectors, STRIDE_UNIT: unit.strideInNumbers ? 8 : 1,
+      SUBGROUP: unit.subgroup, VECTORS: unit.vectors, STRIDE_UNIT: unit.strideInNumbers ? 8 : 1, SUMS_STRIDE: unit.strideInNumbers ? 4 : 1,
     },
     writes: [out], reads: [a, b, scales, ...bias, ...experts],
     constants: [...weightConstants(b.spec), m, n, k, steps, a.spec.shape[1], scales.spec.shape[0] - 1, share], groups, group,

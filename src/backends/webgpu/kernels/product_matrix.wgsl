@@ -60,11 +60,20 @@ const CELLS: u32 = 1u;
 alias Cell = f16;
 const CELLS: u32 = 8u;
 //#endif
-var<workgroup> a_tile: array<Cell, A_ROWS * A_STRIDE * CELLS>;
-var<workgroup> b_tile: array<Cell, B_ROWS * B_STRIDE * CELLS>;
 // Two units of sums for each subgroup, used by turns.
 const TURN: u32 = (TILE_M / SIDE_M) * ACROSS * UNIT;
+var<workgroup> a_tile: array<Cell, A_ROWS * A_STRIDE * CELLS>;
+//#if VECTORS
+// Once B has been used, the sums: the less memory a workgroup takes, the more of them a processor holds.
+var<workgroup> b_tile: array<Cell, max(B_ROWS * B_STRIDE, 2u * TURN / 4u)>;
+fn put_sums(at: u32, sums: Sums) { subgroupMatrixStore<row_major>(&b_tile, min(at, 2u * TURN - UNIT) / 4u, sums, UNIT_N / 4u * SUMS_STRIDE); }
+fn four_sums(at: u32) -> vec4f { return bitcast<vec4f>(b_tile[at / 4u]); }
+//#else
+var<workgroup> b_tile: array<Cell, B_ROWS * B_STRIDE * CELLS>;
 var<workgroup> results: array<f32, 2u * TURN>;
+fn put_sums(at: u32, sums: Sums) { subgroupMatrixStore<row_major>(&results, min(at, 2u * TURN - UNIT), sums, UNIT_N); }
+fn four_sums(at: u32) -> vec4f { return vec4f(results[at], results[at + 1u], results[at + 2u], results[at + 3u]); }
+//#endif
 
 // The place of eight number e of a tile of A in A, before any step of k. Rows beyond the last repeat it:
 // their results are dropped.
@@ -231,15 +240,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
     }
   }
+  workgroupBarrier();
   //#unroll
   for (var i = 0u; i < UNITS_M; i++) {
     //#unroll
     for (var j = 0u; j < UNITS_N; j++) {
-      subgroupMatrixStore<row_major>(&results, min((i * UNITS_N + j) % 2u * TURN + subgroup * UNIT, 2u * TURN - UNIT), sums_{i}_{j}, UNIT_N);
+      put_sums((i * UNITS_N + j) % 2u * TURN + subgroup * UNIT, sums_{i}_{j});
       workgroupBarrier();
       for (var e = 4u * (lane % SUBGROUP); e < UNIT; e += 4u * SUBGROUP) {
         let at = (i * UNITS_N + j) % 2u * TURN + subgroup * UNIT + e;
-        store_scaled(tile, tile.m + my_m + i * UNIT_M + e / UNIT_N, tile.n + my_n + j * UNIT_N + e % UNIT_N, vec4f(results[at], results[at + 1u], results[at + 2u], results[at + 3u]));
+        store_scaled(tile, tile.m + my_m + i * UNIT_M + e / UNIT_N, tile.n + my_n + j * UNIT_N + e % UNIT_N, four_sums(at));
       }
     }
   }

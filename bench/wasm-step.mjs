@@ -1,7 +1,7 @@
 // How fast a Qwen3-0.6B-shaped model of made-up Q8_0 weights decodes on this machine, against what
 // the memory could give, and where the time goes. Run it on a built package.
 //
-//   node bench/wasm-step.mjs [--threads 1,2] [--layers 28] [--tokens 48] [--prompt 64] [--profile] [--format q8_0] [--memory64] [--dist ../dist]
+//   node bench/wasm-step.mjs [--threads 1,2] [--layers 28] [--tokens 48] [--prompt 64] [--sequences 1] [--profile] [--format q8_0] [--memory64] [--dist ../dist]
 
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
@@ -10,7 +10,7 @@ import { main as compile } from 'assemblyscript/asc';
 const { values: options } = parseArgs({
   options: {
     threads: { type: 'string', default: '1,2' }, layers: { type: 'string', default: '28' }, tokens: { type: 'string', default: '48' },
-    prompt: { type: 'string', default: '64' }, profile: { type: 'boolean', default: false }, format: { type: 'string', default: 'q8_0' }, memory64: { type: 'boolean', default: false }, dist: { type: 'string', default: '../dist' },
+    prompt: { type: 'string', default: '64' }, sequences: { type: 'string', default: '1' }, profile: { type: 'boolean', default: false }, format: { type: 'string', default: 'q8_0' }, memory64: { type: 'boolean', default: false }, dist: { type: 'string', default: '../dist' },
   },
 });
 const from = (file) => import(new URL(`${options.dist}/${file}`, import.meta.url).href);
@@ -101,7 +101,7 @@ for (const threads of options.threads.split(',').map(Number)) {
     };
     return draws;
   };
-  const run = () => benchmark(engine.runner, { prompt: Number(options.prompt), generate: Number(options.tokens) });
+  const run = () => benchmark(engine.runner, { prompt: Number(options.prompt), generate: Number(options.tokens), sequences: Number(options.sequences) });
   await run();
   times.length = 0;
   const before = await bandwidth(threads);

@@ -13,6 +13,8 @@ import { finish, largest, putTile4, putTile8, rounded } from './quantized';
 
 const LIMIT: f32 = 127;
 const PROBE = memory.data<u8>([127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255], 16);
+/** See math.ts on constants. */
+const ONES = memory.data<u8>([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 16);
 const UNKNOWN = -2;
 let offset: i32 = UNKNOWN;
 
@@ -72,10 +74,12 @@ export function quantizeSumsColumn(x: usize, blocks: i32, column: i32, q: usize,
   return v128.shuffle<i16>(v, v128.shuffle<i64>(v, v, 1, 0), 0, 8, 1, 9, 2, 10, 3, 11);
 }
 
-/** What the offset adds to a block's sums, of the sums of its weights: 128 times these, or nothing. */
+/** With which a product of weights is their sum where activations have an offset, or nothing. */
 // @ts-ignore: decorator
-@inline function excess(weights: v128, mask: v128): v128 { return v128.and(i32x4.shl(weights, 7), mask); }
-function offsetMask(): v128 { return i32x4.splat(byteOffset() > 0 ? -1 : 0); }
+@inline function counted(): v128 { return byteOffset() > 0 ? v128.load(ONES) : i32x4.splat(0); }
+/** What the offset adds to a block's sums. */
+// @ts-ignore: decorator
+@inline function excess(sums: v128): v128 { return i32x4.shl(sums, 7); }
 
 /** Packed groups [lo, hi) times one row; y holds the results of group 0 on. */
 export function vectorSums(w: usize, q: usize, scales: usize, y: usize, lo: i32, hi: i32, blocks: i32): void {
@@ -88,7 +92,7 @@ export function vectorSums(w: usize, q: usize, scales: usize, y: usize, lo: i32,
 }
 
 function vectorTwo(w: usize, x: usize, a: usize, scales: usize, y: usize, z: usize, blocks: i32): void {
-  const ones = i8x16.splat(1), mask = offsetMask();
+  const ones = counted();
   let f = splat(0), g = f;
   for (let b = 0; b < blocks; b++, w += 136, x += 136, scales += 4) {
     let s = i32x4.splat(0), t = s, m = s, n = s;
@@ -97,20 +101,25 @@ function vectorTwo(w: usize, x: usize, a: usize, scales: usize, y: usize, z: usi
       s = dots(s, v, c); t = dots(t, u, c);
       m = dots(m, v, ones); n = dots(n, u, ones);
     }
-    f = finish(f, i32x4.sub(s, excess(m, mask)), finiteF16x4(w + 128), scales);
-    g = finish(g, i32x4.sub(t, excess(n, mask)), finiteF16x4(x + 128), scales);
+    f = finish(f, i32x4.sub(s, excess(m)), finiteF16x4(w + 128), scales);
+    g = finish(g, i32x4.sub(t, excess(n)), finiteF16x4(x + 128), scales);
   }
   v128.store(y, f);
   v128.store(z, g);
 }
 
+/** Adds a block's sums to those of the row that `to` holds. */
+// @ts-ignore: decorator
+@inline function finishIn(to: usize, sum: v128, d: v128, scale: usize): void { v128.store(to, finish(v128.load(to), sum, d, scale)); }
+
 /**
  * A packed group, as it is, times two tiles of four rows (the same twice, for want of another): few rows wait for
- * the matrix, and what is computed with it while it is read costs nothing. `y` and `z` are tables of four output rows.
+ * the matrix, and what is computed with it while it is read costs nothing. `y` and `z` are tables of four output
+ * rows. Their sums are kept in 128 bytes at `rows`: in variables they would take registers from those of a block.
  */
-export function fewSums(w: usize, p: usize, q: usize, scales: usize, others: usize, y: usize, z: usize, at: usize, blocks: i32): void {
-  const ones = i8x16.splat(1), mask = offsetMask();
-  let f0 = splat(0), f1 = f0, f2 = f0, f3 = f0, g0 = f0, g1 = f0, g2 = f0, g3 = f0;
+export function fewSums(w: usize, p: usize, q: usize, scales: usize, others: usize, y: usize, z: usize, at: usize, blocks: i32, rows: usize): void {
+  const ones = counted();
+  memory.fill(rows, 0, 128);
   for (let b = 0; b < blocks; b++, w += 136, scales += 16, others += 16) {
     let s0 = i32x4.splat(0), s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0, sum = s0;
     for (let j: usize = 0; j < 128; j += 16, p += 16, q += 16) {
@@ -121,19 +130,19 @@ export function fewSums(w: usize, p: usize, q: usize, scales: usize, others: usi
       t0 = dots(t0, v, v128.load32_splat(q)); t1 = dots(t1, v, v128.load32_splat(q, 4));
       t2 = dots(t2, v, v128.load32_splat(q, 8)); t3 = dots(t3, v, v128.load32_splat(q, 12));
     }
-    const d = finiteF16x4(w + 128), m = excess(sum, mask);
-    f0 = finish(f0, i32x4.sub(s0, m), d, scales); f1 = finish(f1, i32x4.sub(s1, m), d, scales + 4);
-    f2 = finish(f2, i32x4.sub(s2, m), d, scales + 8); f3 = finish(f3, i32x4.sub(s3, m), d, scales + 12);
-    g0 = finish(g0, i32x4.sub(t0, m), d, others); g1 = finish(g1, i32x4.sub(t1, m), d, others + 4);
-    g2 = finish(g2, i32x4.sub(t2, m), d, others + 8); g3 = finish(g3, i32x4.sub(t3, m), d, others + 12);
+    const d = finiteF16x4(w + 128), m = excess(sum);
+    finishIn(rows, i32x4.sub(s0, m), d, scales); finishIn(rows + 16, i32x4.sub(s1, m), d, scales + 4);
+    finishIn(rows + 32, i32x4.sub(s2, m), d, scales + 8); finishIn(rows + 48, i32x4.sub(s3, m), d, scales + 12);
+    finishIn(rows + 64, i32x4.sub(t0, m), d, others); finishIn(rows + 80, i32x4.sub(t1, m), d, others + 4);
+    finishIn(rows + 96, i32x4.sub(t2, m), d, others + 8); finishIn(rows + 112, i32x4.sub(t3, m), d, others + 12);
   }
-  putTile4(z, at, g0, g1, g2, g3);
-  putTile4(y, at, f0, f1, f2, f3);
+  putTile4(z, at, v128.load(rows, 64), v128.load(rows, 80), v128.load(rows, 96), v128.load(rows, 112));
+  putTile4(y, at, v128.load(rows), v128.load(rows, 16), v128.load(rows, 32), v128.load(rows, 48));
 }
 
 /** A packed group as quads, the scales of its rows, and what the offset adds to their sums. */
 export function decodeQuads(w: usize, blocks: i32, to: usize): void {
-  const ones = i8x16.splat(1), mask = offsetMask();
+  const ones = counted();
   for (let b = 0; b < blocks; b++, w += 136, to += DECODED_BYTES) {
     let sum = i32x4.splat(0);
     for (let j: usize = 0; j < 128; j += 16) {
@@ -142,7 +151,7 @@ export function decodeQuads(w: usize, blocks: i32, to: usize): void {
       sum = dots(sum, v, ones);
     }
     v128.store(to, finiteF16x4(w + 128), 128);
-    v128.store(to, excess(sum, mask), 144);
+    v128.store(to, excess(sum), 144);
   }
 }
 

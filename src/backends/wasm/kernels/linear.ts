@@ -199,7 +199,7 @@ function nibblePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: us
 /** Tiles of rows in bytes times packed groups of matrix rows [lo, hi): these as they are for few tiles, else decoded once for all. */
 function bytePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize): void {
   if (tiles <= FEW_TILES) {
-    fewTiles(kind, x, tiles, lo, hi);
+    fewTiles(kind, x, tiles, lo, hi, work);
     return;
   }
   const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
@@ -215,11 +215,11 @@ function bytePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usiz
   }
 }
 
-function fewTiles(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32): void {
+function fewTiles(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize): void {
   const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
   for (let o = lo; o < hi; o += 4) for (let t = 0; t < tiles; t += 2) {
     const next = min(t + 1, tiles - 1), tile = x + t * tileBytes(kind), other = x + next * tileBytes(kind);
-    fewSums(base + o * size, tile, other, scalesOf(kind, tile), scalesOf(kind, other), outputRow(t << 2), outputRow(next << 2), <usize>o << 2, blocks);
+    fewSums(base + o * size, tile, other, scalesOf(kind, tile), scalesOf(kind, other), outputRow(t << 2), outputRow(next << 2), <usize>o << 2, blocks, work);
   }
 }
 

@@ -184,14 +184,14 @@ function blockPanel(count: i32, lo: i32, hi: i32): void {
 
 /** Tiles of rows times packed groups of matrix rows [lo, hi), as they are. */
 function nibblePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize): void {
-  const blocks = inputs >> 5, ws = work, us = ws + (<usize>blocks << 5), size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
+  const blocks = inputs >> 5, ws = work, us = ws + (<usize>blocks << 5), rows = us + (<usize>blocks << 5), size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
   for (let o = lo; o < hi; o += 8) {
     const w = base + o * size, u = o + 8 <= hi ? w + 4 * size : w;
     decodeScales(kind, w, blocks, ws);
     decodeScales(kind, u, blocks, us);
     for (let t = 0; t < tiles; t++) {
       const tile = x + t * tileBytes(kind);
-      tileNibbles(kind, w, u, ws, us, tile, scalesOf(kind, tile), sumsOf(kind, tile), outputRow(t << 2), <usize>o << 2, blocks);
+      tileNibbles(kind, w, u, ws, us, tile, scalesOf(kind, tile), sumsOf(kind, tile), outputRow(t << 2), <usize>o << 2, blocks, rows);
     }
   }
 }

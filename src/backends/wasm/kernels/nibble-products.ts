@@ -8,6 +8,7 @@
 
 import { Format } from '../abi';
 import { lowest, minimaK, scalesK } from './block-products';
+import { byteOffset } from './byte-products';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
 import { finish, largest, putTile4, putTile8, rounded } from './quantized';
@@ -57,10 +58,16 @@ export function quantizeByteColumn(format: i32, x: usize, blocks: i32, column: i
   }
 }
 
+/**
+ * Whether tiles sum four products at once, in int32, where the processor does that (byte-products.ts): the same sums.
+ * One row has too few chains of sums for it. As `fours` below it is a constant where these are inlined.
+ */
 // @ts-ignore: decorator
-@inline function madd(s: v128, a: v128, nibbles: v128): v128 {
+@inline function byFours(): bool { return byteOffset() >= 0; }
+// @ts-ignore: decorator
+@inline function madd(fours: bool, s: v128, a: v128, nibbles: v128): v128 {
   if (!ASC_FEATURE_RELAXED_SIMD) return unreachable();
-  return i16x8.add(s, i16x8.relaxed_dot_i8x16_i7x16_s(a, nibbles));
+  return fours ? i32x4.relaxed_dot_i8x16_i7x16_add_s(a, nibbles, s) : i16x8.add(s, i16x8.relaxed_dot_i8x16_i7x16_s(a, nibbles));
 }
 // @ts-ignore: decorator
 @inline function low(v: v128, mask: v128): v128 { return v128.and(v, mask); }
@@ -90,13 +97,16 @@ const FIFTEENS = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15
   if (format == Format.q4) return splat(0);
   return f32x4.mul(finiteF16x4(block + 520), lowest(i32x4.shr_u(minimaK(block, b >> 2 & 1), (b & 3) << 3)));
 }
-/** Where int16 sums of a block begin. */
+/** Where sums of a block begin. */
 // @ts-ignore: decorator
-@inline function begun(format: i32, sum: usize): v128 { return format == Format.q4 ? v128.load32_splat(sum) : i16x8.splat(0); }
+@inline function begun(fours: bool, format: i32, sum: usize): v128 {
+  if (format != Format.q4) return i16x8.splat(0);
+  return fours ? i32x4.extend_low_i16x8_s(v128.load16_splat(sum)) : v128.load32_splat(sum);
+}
 /** Adds a block's sums to those of the row. */
 // @ts-ignore: decorator
-@inline function ended(format: i32, acc: v128, pairs: v128, weightScale: v128, minimum: v128, scale: usize, sum: usize): v128 {
-  const total = finish(acc, i32x4.extadd_pairwise_i16x8_s(pairs), weightScale, scale);
+@inline function ended(fours: bool, format: i32, acc: v128, block: v128, weightScale: v128, minimum: v128, scale: usize, sum: usize): v128 {
+  const total = finish(acc, fours ? block : i32x4.extadd_pairwise_i16x8_s(block), weightScale, scale);
   return format == Format.q4 ? total : f32x4.sub(total, f32x4.mul(minimum, v128.load32_splat(sum)));
 }
 
@@ -120,14 +130,14 @@ function vectorQ4K(w: usize, x: usize, q: usize, scales: usize, sums: usize, y: 
   let f = splat(0), g = f;
   for (let b = 0; b < blocks; b++, scales += 4, sums += 4) {
     const block = blockOf(format, w, b), partner = blockOf(format, x, b), first = nibblesOf(format, block, b), second = nibblesOf(format, partner, b);
-    let s = begun(format, sums), t = s;
+    let s = begun(false, format, sums), t = s;
     for (let j: usize = 0; j < 64; j += 16, a += 8) {
       const v = v128.load(first + j), u = v128.load(second + j), c = v128.load32_splat(a), d = v128.load32_splat(a, 4);
-      s = madd(s, c, low(v, mask)); t = madd(t, c, low(u, mask));
-      s = madd(s, d, high(v, mask)); t = madd(t, d, high(u, mask));
+      s = madd(false, s, c, low(v, mask)); t = madd(false, t, c, low(u, mask));
+      s = madd(false, s, d, high(v, mask)); t = madd(false, t, d, high(u, mask));
     }
-    f = ended(format, f, s, scaleOf(format, block, b), minimumOf(format, block, b), scales, sums);
-    g = ended(format, g, t, scaleOf(format, partner, b), minimumOf(format, partner, b), scales, sums);
+    f = ended(false, format, f, s, scaleOf(format, block, b), minimumOf(format, block, b), scales, sums);
+    g = ended(false, format, g, t, scaleOf(format, partner, b), minimumOf(format, partner, b), scales, sums);
   }
   v128.store(y, f);
   v128.store(z, g);
@@ -143,53 +153,59 @@ export function decodeScales(format: i32, w: usize, blocks: i32, to: usize): voi
 }
 
 /**
- * Two packed groups (`x` the second; the first again where there is none) times a tile of four
- * quantised rows; `y` is a table of four output rows.
+ * Two packed groups (`x` the second; the first again where there is none) times a tile of four quantised rows;
+ * `y` is a table of four output rows. Their sums are kept in 128 bytes at `rows` (see byte-products.ts, fewSums).
  */
-export function tileNibbles(format: i32, w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, y: usize, at: usize, blocks: i32): void {
-  if (format == Format.q4) tileQ4(w, x, ws, xs, q, scales, sums, y, at, blocks);
-  else tileQ4K(w, x, ws, xs, q, scales, sums, y, at, blocks);
+export function tileNibbles(format: i32, w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, y: usize, at: usize, blocks: i32, rows: usize): void {
+  memory.fill(rows, 0, 128);
+  if (format == Format.q4) byFours() ? tileQ4Fours(w, x, ws, xs, q, scales, sums, blocks, rows) : tileQ4(w, x, ws, xs, q, scales, sums, blocks, rows);
+  else byFours() ? tileQ4KFours(w, x, ws, xs, q, scales, sums, blocks, rows) : tileQ4K(w, x, ws, xs, q, scales, sums, blocks, rows);
+  const f0 = v128.load(rows), f1 = v128.load(rows, 16), f2 = v128.load(rows, 32), f3 = v128.load(rows, 48);
+  if (x == w) putTile4(y, at, f0, f1, f2, f3);
+  else putTile8(y, at, f0, f1, f2, f3, v128.load(rows, 64), v128.load(rows, 80), v128.load(rows, 96), v128.load(rows, 112));
 }
 
-function tileQ4(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, y: usize, at: usize, blocks: i32): void { tile(Format.q4, w, x, ws, xs, q, scales, sums, y, at, blocks); }
-function tileQ4K(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, y: usize, at: usize, blocks: i32): void { tile(Format.q4k, w, x, ws, xs, q, scales, sums, y, at, blocks); }
+function tileQ4(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(false, Format.q4, w, x, ws, xs, q, scales, sums, blocks, rows); }
+function tileQ4K(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(false, Format.q4k, w, x, ws, xs, q, scales, sums, blocks, rows); }
+function tileQ4Fours(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(true, Format.q4, w, x, ws, xs, q, scales, sums, blocks, rows); }
+function tileQ4KFours(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(true, Format.q4k, w, x, ws, xs, q, scales, sums, blocks, rows); }
+
+/** Adds a block's sums to those of the row that `to` holds. */
+// @ts-ignore: decorator
+@inline function endIn(to: usize, fours: bool, format: i32, block: v128, weightScale: v128, minimum: v128, scale: usize, sum: usize): void {
+  v128.store(to, ended(fours, format, v128.load(to), block, weightScale, minimum, scale, sum));
+}
 
 // @ts-ignore: decorator
-@inline function tile(format: i32, w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, y: usize, at: usize, blocks: i32): void {
+@inline function tile(fours: bool, format: i32, w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void {
   const mask = v128.load(FIFTEENS);
-  let f0 = splat(0), f1 = f0, f2 = f0, f3 = f0, g0 = f0, g1 = f0, g2 = f0, g3 = f0;
   for (let b = 0; b < blocks; b++, q += 128, scales += 16, sums += 16, ws += 32, xs += 32) {
     const block = blockOf(format, w, b), partner = blockOf(format, x, b), first = nibblesOf(format, block, b), second = nibblesOf(format, partner, b);
-    let s0 = begun(format, sums), s1 = begun(format, sums + 4), s2 = begun(format, sums + 8), s3 = begun(format, sums + 12), t0 = s0, t1 = s1, t2 = s2, t3 = s3;
+    let s0 = begun(fours, format, sums), s1 = begun(fours, format, sums + 4), s2 = begun(fours, format, sums + 8), s3 = begun(fours, format, sums + 12), t0 = s0, t1 = s1, t2 = s2, t3 = s3;
     for (let j: usize = 0; j < 64; j += 16) {
       const a = q + (j << 1);
       let p = low(v128.load(first + j), mask), r = low(v128.load(second + j), mask), c = v128.load32_splat(a);
-      s0 = madd(s0, c, p); t0 = madd(t0, c, r);
+      s0 = madd(fours, s0, c, p); t0 = madd(fours, t0, c, r);
       c = v128.load32_splat(a, 4);
-      s1 = madd(s1, c, p); t1 = madd(t1, c, r);
+      s1 = madd(fours, s1, c, p); t1 = madd(fours, t1, c, r);
       c = v128.load32_splat(a, 8);
-      s2 = madd(s2, c, p); t2 = madd(t2, c, r);
+      s2 = madd(fours, s2, c, p); t2 = madd(fours, t2, c, r);
       c = v128.load32_splat(a, 12);
-      s3 = madd(s3, c, p); t3 = madd(t3, c, r);
+      s3 = madd(fours, s3, c, p); t3 = madd(fours, t3, c, r);
       p = high(v128.load(first + j), mask); r = high(v128.load(second + j), mask);
       c = v128.load32_splat(a, 16);
-      s0 = madd(s0, c, p); t0 = madd(t0, c, r);
+      s0 = madd(fours, s0, c, p); t0 = madd(fours, t0, c, r);
       c = v128.load32_splat(a, 20);
-      s1 = madd(s1, c, p); t1 = madd(t1, c, r);
+      s1 = madd(fours, s1, c, p); t1 = madd(fours, t1, c, r);
       c = v128.load32_splat(a, 24);
-      s2 = madd(s2, c, p); t2 = madd(t2, c, r);
+      s2 = madd(fours, s2, c, p); t2 = madd(fours, t2, c, r);
       c = v128.load32_splat(a, 28);
-      s3 = madd(s3, c, p); t3 = madd(t3, c, r);
+      s3 = madd(fours, s3, c, p); t3 = madd(fours, t3, c, r);
     }
     const d = v128.load(ws), e = v128.load(xs), m = v128.load(ws, 16), n = v128.load(xs, 16);
-    f0 = ended(format, f0, s0, d, m, scales, sums); g0 = ended(format, g0, t0, e, n, scales, sums);
-    f1 = ended(format, f1, s1, d, m, scales + 4, sums + 4); g1 = ended(format, g1, t1, e, n, scales + 4, sums + 4);
-    f2 = ended(format, f2, s2, d, m, scales + 8, sums + 8); g2 = ended(format, g2, t2, e, n, scales + 8, sums + 8);
-    f3 = ended(format, f3, s3, d, m, scales + 12, sums + 12); g3 = ended(format, g3, t3, e, n, scales + 12, sums + 12);
-  }
-  if (x != w) {
-    putTile8(y, at, f0, f1, f2, f3, g0, g1, g2, g3);
-  } else {
-    putTile4(y, at, f0, f1, f2, f3);
+    endIn(rows, fours, format, s0, d, m, scales, sums); endIn(rows + 64, fours, format, t0, e, n, scales, sums);
+    endIn(rows + 16, fours, format, s1, d, m, scales + 4, sums + 4); endIn(rows + 80, fours, format, t1, e, n, scales + 4, sums + 4);
+    endIn(rows + 32, fours, format, s2, d, m, scales + 8, sums + 8); endIn(rows + 96, fours, format, t2, e, n, scales + 8, sums + 8);
+    endIn(rows + 48, fours, format, s3, d, m, scales + 12, sums + 12); endIn(rows + 112, fours, format, t3, e, n, scales + 12, sums + 12);
   }
 }

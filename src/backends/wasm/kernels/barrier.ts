@@ -1,10 +1,14 @@
-// Where threads meet. They spin for a few microseconds, because most waits are shorter than a
-// system call, then sleep. A thread that trapped never arrives: the abort word lets the rest go.
+// Where threads meet. They spin, because most waits are shorter than it takes to wake a thread up, then sleep:
+// for some hundred microseconds as long as that helps, for a few where other threads want the processor.
+// A thread that trapped never arrives: the abort word lets the rest go.
 
 import { CONTROL_ABORT, CONTROL_ARRIVED, CONTROL_BARRIERS, CONTROL_GENERATION, CONTROL_SLEEPERS } from '../abi';
 import { control, threads } from './record';
 
-const SPINS = 4000;
+const LEAST_SPINS = 4000;
+const MOST_SPINS = 64000;
+/** This thread's. */
+let spins = MOST_SPINS;
 /** A sleeping thread looks at the abort word at least this often, in nanoseconds. */
 const LONGEST_SLEEP: i64 = 50_000_000;
 
@@ -21,9 +25,12 @@ export function barrier(): bool {
     if (atomic.load<i32>(word(CONTROL_SLEEPERS)) != 0) atomic.notify(word(CONTROL_GENERATION), -1);
     return atomic.load<i32>(word(CONTROL_ABORT)) == 0;
   }
-  for (let i = 0; i < SPINS; i++) {
-    if (atomic.load<i32>(word(CONTROL_GENERATION)) != generation) return true;
+  for (let i = 0; i < spins; i++) {
+    if (atomic.load<i32>(word(CONTROL_GENERATION)) == generation) continue;
+    spins = min(2 * spins, MOST_SPINS);
+    return true;
   }
+  spins = max(spins / 2, LEAST_SPINS);
   return sleep(generation);
 }
 

@@ -4,7 +4,7 @@
 // the lanes take a score each, then four numbers of a head's result each. Where more workgroups are wanted on a
 // processor than that memory allows, fresh_walk is faster.
 //#include fresh_heads
-//#include part_left
+//#include part
 // The score of a position that the token does not see.
 const UNSEEN: f32 = -1e30;
 // So that neighbouring lanes, which read neighbouring keys, find them in different banks.
@@ -27,24 +27,21 @@ fn key_product(head: u32, position: u32, i: u32) -> f32 { return dot(query[head 
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let item = group_index(group, groups);
-  let split = item % SPLITS;
-  let first_head = item / SPLITS * SHARE;
-  let token = first_head / p.heads;
+  let part = part_of(group_index(group, groups));
+  let token = part.token;
   if (token >= p.tokens) { return; }
-  let kv_head = first_head % p.heads * p.kv_heads / p.heads;
   let position = positions[token];
   let slot = slots[token];
-  let asked = ask_heads(first_head, token * p.kv_heads + kv_head, lane);
+  let asked = ask_heads(part.first_head, token * p.kv_heads + part.kv_head, lane);
   // Parts are of whole tiles, and pages too, so that a tile lies in one page.
   let end = u32(position) + 1u;
   let first = first_visible(end - 1u);
   let first_tile = first / TILE;
   let share = ((end - 1u) / TILE - first_tile + SPLITS) / SPLITS * TILE;
-  let begin = first_tile * TILE + split * share;
+  let begin = first_tile * TILE + part.split * share;
   let until = min(begin + share, end);
   if (slot < 0 || begin >= end) {
-    leave_nothing(first_head, split, lane);
+    leave_nothing(part, lane);
     return;
   }
 
@@ -59,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let asked_tile = select(tile - TILE, tile, tile < until);
     let page = page_of(u32(slot), asked_tile / PAGE);
     if (page < 0) { note_missing(asked_tile); }
-    let stored = (u32(max(page, 0)) * p.kv_heads + kv_head) * PAGE + asked_tile % PAGE;
+    let stored = (u32(max(page, 0)) * p.kv_heads + part.kv_head) * PAGE + asked_tile % PAGE;
     //#unroll
     for (var j = 0u; j < KEY_LOADS; j++) {
       let key_{j} = k[stored * KEY_WORDS + min(lane + j * GROUP, TILE * KEY_WORDS - 1u)];
@@ -152,7 +149,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var i = 0u; i < ITEMS; i++) {
     let item_{i} = lane + i * GROUP;
     if (item_{i} < SHARE * COLUMNS) {
-      let base_{i} = ((first_head + item_{i} / COLUMNS) * SPLITS + split) * (COLUMNS + 1u);
+      let base_{i} = ((part.first_head + item_{i} / COLUMNS) * SPLITS + part.split) * (COLUMNS + 1u);
       out[base_{i} + item_{i} % COLUMNS] = sum_{i};
       if (item_{i} % COLUMNS == 0u) { out[base_{i} + COLUMNS] = vec4f(largest_{i}, total_{i}, noted(), 0.0); }
     }

@@ -14,30 +14,27 @@ fn store_newest(to: u32, asked: Asked, lane: u32) {
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let item = group_index(group, groups);
-  let split = item % SPLITS;
-  let first_head = item / SPLITS * SHARE;
-  let token = first_head / p.heads;
+  let part = part_of(group_index(group, groups));
+  let token = part.token;
   if (token >= p.tokens) { return; }
-  let kv_head = first_head % p.heads * p.kv_heads / p.heads;
   let position = positions[token];
   let slot = slots[token];
-  let asked = ask_heads(first_head, token * p.kv_heads + kv_head, lane);
+  let asked = ask_heads(part.first_head, token * p.kv_heads + part.kv_head, lane);
   let end = u32(position) + 1u;
   let first = first_visible(end - 1u);
   let share = max((end - first + SPLITS - 1u) / SPLITS, WALK);
-  let begin = min(first + split * share, end);
+  let begin = min(first + part.split * share, end);
   let until = min(begin + share, end);
   if (slot < 0 || begin == until) {
-    leave_nothing(first_head, split, lane);
+    leave_nothing(part, lane);
     return;
   }
   prepare_heads(asked, position, lane);
   if (until == end) {
     // A missing page is noted by the walk.
     let page = page_of(u32(slot), (end - 1u) / PAGE);
-    if (page >= 0) { store_newest((u32(page) * p.kv_heads + kv_head) * PAGE + (end - 1u) % PAGE, asked, lane); }
+    if (page >= 0) { store_newest((u32(page) * p.kv_heads + part.kv_head) * PAGE + (end - 1u) % PAGE, asked, lane); }
   }
   storageBarrier();
-  walk(first_head, kv_head, split, u32(slot), begin, until, lane);
+  walk(part, u32(slot), begin, until, lane);
 }

@@ -33,34 +33,30 @@ var<workgroup> query: array<vec4f, SHARE * HEAD / 4u>;
 // Positions below which a part is not worth a workgroup: a tile takes as long when it is not full.
 const LEAST_SHARE: u32 = max(WALK, 16u);
 
-
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let item = group_index(group, groups);
-  let split = item % SPLITS;
-  let first_head = item / SPLITS * SHARE;
-  let token = first_head / p.heads;
+  let part = part_of(group_index(group, groups));
+  let token = part.token;
   if (token >= p.tokens) { return; }
   if (slots[token] < 0) {
     if (SPLITS == 1u) {
-      for (var i = lane; i < SHARE * COLUMNS; i += GROUP) { out[first_head * COLUMNS + i] = vec4f(); }
+      for (var i = lane; i < SHARE * COLUMNS; i += GROUP) { out[part.first_head * COLUMNS + i] = vec4f(); }
     } else {
-      leave_nothing(first_head, split, lane);
+      leave_nothing(part, lane);
     }
     return;
   }
   let slot = u32(slots[token]);
-  let kv_head = first_head % p.heads * p.kv_heads / p.heads;
   let end = u32(positions[token]) + 1u;
   let first = first_visible(end - 1u);
   let share = max((end - first + SPLITS - 1u) / SPLITS, LEAST_SHARE);
-  let begin = min(first + split * share, end);
+  let begin = min(first + part.split * share, end);
   let until = min(begin + share, end);
   if (begin == until) {
-    leave_nothing(first_head, split, lane);
+    leave_nothing(part, lane);
     return;
   }
 
-  for (var i = lane; i < SHARE * HEAD / 4u; i += GROUP) { query[i] = q[first_head * HEAD / 4u + i] * p.scale; }
-  walk(first_head, kv_head, split, slot, begin, until, lane);
+  for (var i = lane; i < SHARE * HEAD / 4u; i += GROUP) { query[i] = q[part.first_head * HEAD / 4u + i] * p.scale; }
+  walk(part, slot, begin, until, lane);
 }

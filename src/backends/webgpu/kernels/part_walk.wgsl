@@ -2,7 +2,7 @@
 // and so its keys and values: walked WALK positions at a time with a running maximum (online softmax, Milakov
 // and Gimelshein 2018), TEAM lanes to a key, then COLUMNS lanes to a value. What is left of each head is a row of
 // sums and, behind it, the largest score, the total weight and a missing page, for paged_attention_merge.
-//#include part_left
+//#include part
 const WALK: u32 = GROUP / TEAM;
 const EIGHTS: u32 = HEAD / 8u;
 const ROWS: u32 = GROUP / COLUMNS;
@@ -35,7 +35,7 @@ fn value4(i: u32) -> vec4f { return v[i]; }
 //#endif
 
 // Positions `begin` to `until` of a sequence; `slot` is its row of the page table.
-fn walk(first_head: u32, kv_head: u32, split: u32, slot: u32, begin: u32, until: u32, lane: u32) {
+fn walk(part: Part, slot: u32, begin: u32, until: u32, lane: u32) {
   let member = lane % TEAM;
   let mine = lane / TEAM;
   let width = p.value_width / 4u;
@@ -54,7 +54,7 @@ fn walk(first_head: u32, kv_head: u32, split: u32, slot: u32, begin: u32, until:
       let position = min(tile + lane, until - 1u);
       var page = page_of(slot, position / PAGE);
       if (page < 0) { note_missing(position); page = 0; }
-      stored[lane] = (u32(page) * p.kv_heads + kv_head) * PAGE + position % PAGE;
+      stored[lane] = (u32(page) * p.kv_heads + part.kv_head) * PAGE + position % PAGE;
     }
     workgroupBarrier();
     // All that a lane reads of the tile is asked for before any of it is used.
@@ -123,9 +123,9 @@ fn walk(first_head: u32, kv_head: u32, split: u32, slot: u32, begin: u32, until:
       var weight_{h} = totals[lane];
       for (var r = 1u; r < ROWS; r++) { all_{h} += sums[r * COLUMNS + lane]; weight_{h} += totals[r * COLUMNS + lane]; }
       if (SPLITS == 1u) {
-        out[(first_head + h) * COLUMNS + lane] = all_{h} / weight_{h};
+        out[(part.first_head + h) * COLUMNS + lane] = all_{h} / weight_{h};
       } else {
-        let base_{h} = ((first_head + h) * SPLITS + split) * (COLUMNS + 1u);
+        let base_{h} = ((part.first_head + h) * SPLITS + part.split) * (COLUMNS + 1u);
         out[base_{h} + lane] = all_{h};
         if (lane == 0u) { out[base_{h} + COLUMNS] = vec4f(largest_{h}, weight_{h}, noted(), 0.0); }
       }

@@ -30,7 +30,7 @@ const published = publishedShape(findPublished, options.shape);
 const expertKey = ['num_experts', 'n_routed_experts'].find((key) => key in published);
 const contexts = options.contexts?.split(',').map(Number) ?? [];
 // Published shapes with pictures keep what describes their text apart.
-const longer = (text) => ({ ...text, max_position_embeddings: Math.max(text.max_position_embeddings, ...contexts.map((length) => length + 1024)) });
+const longer = (text) => ({ ...text, max_position_embeddings: Math.max(text.max_position_embeddings ?? 0, ...contexts.map((length) => length + 1024)) });
 const config = {
   ...(contexts.length === 0 ? published : published.text_config ? { ...published, text_config: longer(published.text_config) } : longer(published)),
   ...(options.layers && { num_hidden_layers: Number(options.layers) }), ...(options.experts && { [expertKey]: Number(options.experts) }),

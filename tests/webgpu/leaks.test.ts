@@ -34,3 +34,22 @@ it('1,000 generations leave as many bytes as 50', async () => {
   engine.dispose();
   expect(counts.liveBytes).toBe(0);
 });
+
+it('binds nothing anew for a prompt as long as one before', async () => {
+  const { device } = idleDevice();
+  let bound = 0;
+  const { createBindGroup } = device;
+  device.createBindGroup = (...args: Parameters<typeof createBindGroup>) => { bound++; return createBindGroup.apply(device, args); };
+  const engine = await syntheticEngine(tinyConfig, new WebGpuBackend(await Gpu.on(idleAdapter, device)), 'f16');
+  const prompt = async (length: number) => {
+    const sequence = engine.runner.sequence();
+    bound = 0;
+    await engine.runner.step([{ sequence, tokens: Array.from({ length }, (_, i) => i % 64), logits: 'last' }]);
+    sequence.dispose();
+    return bound;
+  };
+  expect(await prompt(20)).toBeGreaterThan(10);
+  expect(await prompt(20)).toBe(0);
+  expect(await prompt(21)).toBeGreaterThan(10);
+  engine.dispose();
+});

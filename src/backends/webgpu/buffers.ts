@@ -8,8 +8,12 @@ import type { Gpu } from './gpu.js';
 
 /** A GPU buffer; `failure` appears once the driver has refused it (see Watch). */
 export interface Memory {
+  /** In the order in which a backend made them. */
+  readonly id: number;
   readonly buffer: GPUBuffer;
   readonly bytes: number;
+  /** Bind groups in which it comes first, by what else they bind (see prepare.ts). */
+  readonly bindGroups: Map<string, GPUBindGroup>;
   failure?: Error;
 }
 
@@ -25,13 +29,14 @@ export class Buffers {
   idle = 0;
   private readonly free = new Map<number, Memory[]>();
   private doomed: Memory[] = [];
+  private nextId = 1;
   private readonly mostIdle: number;
 
   constructor(private readonly gpu: Gpu) {
     this.mostIdle = gpu.device.limits.maxStorageBufferBindingSize >= 2 ** 30 ? MOST_IDLE_BYTES.large : MOST_IDLE_BYTES.small;
   }
 
-  /** A buffer of `bytes`, rounded up to words, with undefined contents. */
+  /** A buffer of `bytes`, rounded up to words, with undefined contents: the oldest, so that equal steps get equal buffers. */
   take(bytes: number): Memory {
     const size = Math.max(Math.ceil(bytes / 4) * 4, 16);
     const found = this.free.get(size)?.pop();
@@ -47,7 +52,7 @@ export class Buffers {
     const list = this.free.get(memory.bytes) ?? [];
     // Sizes that were used last stand last.
     this.free.delete(memory.bytes);
-    this.free.set(memory.bytes, [...list, memory]);
+    this.free.set(memory.bytes, [...list, memory].sort((a, b) => b.id - a.id));
     this.idle += memory.bytes;
     for (const [size, memories] of this.free) {
       if (this.idle <= this.mostIdle) break;
@@ -73,7 +78,7 @@ export class Buffers {
   private create(size: number): Memory {
     const { result, outcome } = this.gpu.guarded(['validation', 'out-of-memory'], () =>
       this.gpu.device.createBuffer({ size, usage: Usage.storage | Usage.copySource | Usage.copyTarget }));
-    const memory: Memory = { buffer: result, bytes: size };
+    const memory: Memory = { id: this.nextId++, buffer: result, bytes: size, bindGroups: new Map() };
     this.gpu.watch.add(outcome, (error) => {
       memory.failure = new Error(`the GPU has no room for a buffer of ${size} bytes (${error.message}): use smaller weights or a shorter context`);
     });

@@ -27,6 +27,8 @@ export interface GpuOptions {
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
+  /** How it uses each binding: the same for pipelines of the same layout. */
+  readonly access: string;
   failure?: Error;
 }
 
@@ -153,7 +155,7 @@ export class Gpu {
     const { result, outcome } = this.guarded(['validation', 'internal'], () => this.device.createComputePipeline({
       label: source, layout: layout.pipeline, compute: { module: this.device.createShaderModule({ label: source, code }), entryPoint: 'main' },
     }));
-    const pipeline: Pipeline = { pipeline: result, layout: layout.group };
+    const pipeline: Pipeline = { pipeline: result, layout: layout.group, access };
     this.watch.add(outcome, (error) => { pipeline.failure = new Error(`the driver refused kernel ${source}.wgsl: ${error.message}`); });
     return pipeline;
   }

@@ -135,7 +135,7 @@ export class WebGpuBackend implements Backend {
           gpu: this.gpu, faults: this.stream.faults,
           memory: (operand) => this.external(operand),
           scratch: (index) => scratch[index],
-          constants: (words) => this.stream.place(words),
+          constants: (words) => this.stream.place(words), recurs: true,
         });
         this.stream.encode(part.prepared);
         return part;

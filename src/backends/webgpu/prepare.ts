@@ -20,7 +20,12 @@ export interface Binder {
   /** Memory of at least `bytes` for a call's own use (see `scratch`): the same for the same index. */
   scratch(index: number, bytes: number): Memory;
   constants(words: readonly number[]): GPUBufferBinding;
+  /** Whether what is bound now may be bound again: bind groups are kept then, with the memory they write first. */
+  readonly recurs?: boolean;
 }
+
+/** Kept with one buffer: more than a prompt's step needs in the largest models. Where there would be more, all are made again. */
+const MOST_BIND_GROUPS = 512;
 
 /** What the call's kernel would dispatch; throws where there is none. */
 export function dispatchesOf(call: Call, fault: number | undefined, capabilities: Capabilities): readonly Dispatch[] {
@@ -45,14 +50,27 @@ export function prepare(dispatch: Dispatch, faulty: boolean, binder: Binder): { 
   const memories = operands.map((operand) => (isScratch(operand) ? binder.scratch(-1 - operand.buffer, byteLength(operand.spec)) : binder.memory(operand)));
   const reports = faulty && dispatch.reports !== false;
   const pipeline = gpu.pipeline(dispatch, reports);
-  const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: binder.constants(dispatch.constants) }];
-  operands.forEach((operand, i) => {
-    const offset = (operand.offset ?? 0) + (binder.offset?.(operand) ?? 0);
-    entries.push({ binding: i + 1, resource: { buffer: memories[i].buffer, offset, size: boundBytes(operand.spec, gpu) } });
-  });
-  if (reports) entries.push({ binding: FAULT_BINDING, resource: { buffer: binder.faults } });
-  const { result: bindings } = gpu.guarded(['validation'], () => gpu.device.createBindGroup({ label: dispatch.source, layout: pipeline.layout, entries }));
+  const bound = operands.map((operand, i) => ({ memory: memories[i], offset: (operand.offset ?? 0) + (binder.offset?.(operand) ?? 0), size: boundBytes(operand.spec, gpu) }));
+  const constants = binder.constants(dispatch.constants);
+  const make = () => gpu.guarded(['validation'], () => gpu.device.createBindGroup({
+    label: dispatch.source, layout: pipeline.layout, entries: [
+      { binding: 0, resource: constants },
+      ...bound.map(({ memory: { buffer }, offset, size }, i) => ({ binding: i + 1, resource: { buffer, offset, size } })),
+      ...(reports ? [{ binding: FAULT_BINDING, resource: { buffer: binder.faults } }] : []),
+    ],
+  })).result;
+  const key = () => `${pipeline.access} ${constants.offset} ${constants.size} ${bound.map(({ memory, offset, size }) => `${memory.id} ${offset} ${size}`).join(' ')}`;
+  const bindings = binder.recurs ? kept(memories[0].bindGroups, key(), make) : make();
   return { prepared: { pipeline, bindings, ...grid(dispatch.groups, gpu) }, memories };
+}
+
+function kept(groups: Map<string, GPUBindGroup>, key: string, make: () => GPUBindGroup): GPUBindGroup {
+  let found = groups.get(key);
+  if (!found) {
+    if (groups.size === MOST_BIND_GROUPS) groups.clear();
+    groups.set(key, found = make());
+  }
+  return found;
 }
 
 function boundBytes(spec: Operand['spec'], { device }: Gpu): number {

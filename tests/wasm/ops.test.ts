@@ -52,6 +52,6 @@ const roundsToBytes = ({ op, inputs }: OpRun): boolean => (op === 'linear' || op
 /** Groups of four matrix rows are multiplied with activations rounded to int8, rows behind the last group with these as they are. */
 function expectedOfBytes(c: OpRun): Uint8Array[] {
   const rows = c.inputs[1].spec.shape.at(-2)!;
-  const [exact, rounded] = [c, { ...c, inputs: [roundedToInt8(c.inputs[0]), ...c.inputs.slice(1)] }].map((each) => numbers(expected(each)[0]));
+  const [exact, rounded] = [c, { ...c, inputs: [roundedToInt8(c.inputs[0], c.inputs[1].spec.dtype !== 'q8_0'), ...c.inputs.slice(1)] }].map((each) => numbers(expected(each)[0]));
   return [bytesOf(exact.map((x, i) => (i % rows < rows - (rows % 4) ? rounded[i] : x)))];
 }

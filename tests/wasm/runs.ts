@@ -79,16 +79,21 @@ export async function computed(backend: WasmBackend, { op, inputs, attrs = {}, w
 }
 
 /**
- * Rows rounded as kernels with relaxed SIMD round what 4-bit matrices are multiplied with: to int8, with a
- * scale of largest / 127 for every 32 columns.
+ * Rows rounded as kernels with relaxed SIMD round what matrices of blocks are multiplied with: to int8, with a scale
+ * of largest / 127 for every 32 columns, or (`byRow`) for a row, halved for every 32 columns as often as their
+ * largest number allows.
  */
-export function roundedToInt8({ spec, bytes }: Bytes): Bytes {
-  const values = new Float32Array(bytes.slice().buffer);
-  for (let at = 0; at < values.length; at += 32) {
-    const block = values.subarray(at, at + 32);
-    const top = block.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-    const [inverse, scale] = [Math.fround(top > 0 ? 127 / top : 0), Math.fround(top / 127)];
-    block.forEach((x, i) => { block[i] = nearestEven(Math.fround(x * inverse)) * scale; });
+export function roundedToInt8({ spec, bytes }: Bytes, byRow: boolean): Bytes {
+  const values = new Float32Array(bytes.slice().buffer), columns = spec.shape[spec.shape.length - 1];
+  const largest = (numbers: Float32Array) => numbers.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  for (let row = 0; row < values.length; row += columns) {
+    const ofRow = largest(values.subarray(row, row + columns));
+    for (let at = row; at < row + columns; at += 32) {
+      const block = values.subarray(at, Math.min(at + 32, row + columns));
+      const most = byRow ? ofRow : largest(block), halvings = byRow ? Math.max(0, Math.min(24, -1 - Math.floor(Math.log2(Math.fround(largest(block) / ofRow))))) : 0;
+      const inverse = Math.fround(most > 0 ? 127 / most : 0) * 2 ** halvings, scale = Math.fround(most / 127) / 2 ** halvings;
+      block.forEach((x, i) => { block[i] = nearestEven(Math.fround(x * inverse)) * scale; });
+    }
   }
   return { spec, bytes: bytesOf(values) };
 }

@@ -30,7 +30,7 @@ function checks(): Check[] {
     inputs: [floats(count, heads, width), pages(), pages(), ints([count], (i) => tokens - count + i), ints([count], () => 0), ints([1, 1], () => 0)],
   });
   return [
-    ...types.flatMap((dtype) => [1, 9].map((count): Check => ({ op: 'linear', inputs: [floats(count, 256), matrix({ shape: [24, 256], dtype })] }))),
+    ...types.flatMap((dtype) => [1, 9, 21].map((count): Check => ({ op: 'linear', inputs: [floats(count, 256), matrix({ shape: [24, 256], dtype })] }))),
     attention(1), attention(tokens),
     { op: 'rms_norm', inputs: [floats(5, 64), floats(64)], attrs: { eps: 1e-6, offset: 0 } },
     { op: 'silu_mul', inputs: [floats(5, 64), floats(5, 64)] },

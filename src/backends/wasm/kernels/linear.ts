@@ -3,14 +3,17 @@
 // thread's rows of one matrix. Row `o` of the result is always made by the same code, whichever
 // thread has it: shares begin at multiples of four.
 
-import { ADDRESS_BYTES, DECODED_BYTES, Failure, Format, PACKED, PANEL_ROWS, PANEL_TABLES } from '../abi';
+import { ADDRESS_BYTES, DECODED_BYTES, Failure, Format, PACKED, PAIR_BYTES, PANEL_ROWS, PANEL_TABLES } from '../abi';
 import { activationLimit, decodedTile4, decodedTile8, decodeGroup, sumRow, sumTile, vectorBlocks } from './block-products';
 import { storedBytes } from './blocks';
-import { byteOffset, decodeQuads, fewSums, quantizeSums, quantizeSumsColumn, tileSums4, tileSums8, vectorSums } from './byte-products';
+import { byteOffset } from './byte-dots';
+import { fewSums, vectorSums } from './byte-products';
+import { quantizeBytes, quantizeByteTile } from './byte-rows';
+import { decodePair, tilePair } from './byte-tiles';
 import { bf16x4, decodeRow, f16x4, setScales } from './formats';
 import { dot, fma4, splat, sums4 } from './math';
 import { touch } from './memory';
-import { decodeScales, quantizeByteColumn, quantizeBytes, tileNibbles, vectorNibbles } from './nibble-products';
+import { decodeScales, tileNibbles, vectorNibbles } from './nibble-products';
 import { quantizeColumn, quantizeRow, tileQ8, vectorQ8 } from './quantized';
 import { fail, int, pointer, rowHi, rowLo, scratch, size, unitHi, unitLo } from './record';
 
@@ -110,13 +113,13 @@ function multiply(count: i32, lo: i32, hi: i32): void {
 // @ts-ignore: decorator
 @inline function toBytes(kind: i32): bool { return byNibbles(kind) || byBytes(kind); }
 
-// Several rows are rounded in tiles of four: their numbers, scales and sums of blocks, one after the other.
+// Several rows are rounded in tiles of four: their numbers, scales and sums of blocks, one after the other; then, of int8, scales of rows.
 // @ts-ignore: decorator
 @inline function scalesOf(kind: i32, tile: usize): usize { return tile + (<usize>inputs << (toBytes(kind) ? 2 : 3)); }
 // @ts-ignore: decorator
 @inline function sumsOf(kind: i32, tile: usize): usize { return scalesOf(kind, tile) + (<usize>inputs >> 1); }
 // @ts-ignore: decorator
-@inline function tileBytes(kind: i32): usize { return <usize>inputs + (<usize>inputs << (toBytes(kind) ? 2 : 3)); }
+@inline function tileBytes(kind: i32): usize { return toBytes(kind) ? <usize>inputs * 5 + 16 : <usize>inputs * 9; }
 
 /** Numbers: rows, their length, block format. Rows of the record are tiles; the last one repeats its last row. */
 export function quantize(): void {
@@ -131,24 +134,22 @@ export function quantize(): void {
 /** Rows [first, first + 4) of the panel. */
 function quantizeTile(kind: i32, first: i32, to: usize): void {
   const blocks = inputs >> 5;
-  for (let i = 0; i < 4; i++) {
-    if (byBytes(kind)) quantizeSumsColumn(load<usize>(inputRow(first + i)), blocks, i, to, scalesOf(kind, to));
-    else if (byNibbles(kind)) quantizeByteColumn(kind, load<usize>(inputRow(first + i)), blocks, i, to, scalesOf(kind, to), sumsOf(kind, to));
-    else quantizeColumn(load<usize>(inputRow(first + i)), blocks, activationLimit(kind), i, to, scalesOf(kind, to));
+  if (toBytes(kind)) {
+    quantizeByteTile(kind, load<usize>(inputRow(first)), load<usize>(inputRow(first + 1)), load<usize>(inputRow(first + 2)), load<usize>(inputRow(first + 3)), blocks, to, scalesOf(kind, to), sumsOf(kind, to));
+    return;
   }
-  if (kind == Format.q4k && !byNibbles(kind)) sumTile(to, scalesOf(kind, to), blocks, sumsOf(kind, to));
+  for (let i = 0; i < 4; i++) quantizeColumn(load<usize>(inputRow(first + i)), blocks, activationLimit(kind), i, to, scalesOf(kind, to));
+  if (kind == Format.q4k) sumTile(to, scalesOf(kind, to), blocks, sumsOf(kind, to));
 }
 
 function blockVector(lo: i32, hi: i32): void {
   const kind = format - PACKED, blocks = inputs >> 5, x = load<usize>(inputRow(0)), y = load<usize>(outputRow(0));
   const q = scratch + PANEL_TABLES, scales = q + (<usize>inputs << 1), sums = scales + (<usize>blocks << 2), whole = outputs & ~3;
   const base = weights + <usize>firstRow * storedBytes(kind, inputs);
-  if (byNibbles(kind)) {
-    quantizeBytes(kind, x, blocks, q, scales, sums);
-    vectorNibbles(kind, base, q, scales, sums, y, lo >> 2, min(hi, whole) >> 2, blocks);
-  } else if (byBytes(kind)) {
-    quantizeSums(x, blocks, q, scales);
-    vectorSums(base, q, scales, y, lo >> 2, min(hi, whole) >> 2, blocks);
+  if (toBytes(kind)) {
+    const scale = quantizeBytes(kind, x, blocks, q, scales, sums);
+    if (byBytes(kind)) vectorSums(base, q, scales, sums, scale, y, lo >> 2, min(hi, whole) >> 2, blocks);
+    else vectorNibbles(kind, base, q, scales, sums, scale, y, lo >> 2, min(hi, whole) >> 2, blocks);
   } else {
     quantizeRow(x, blocks, activationLimit(kind), q, scales);
     if (kind == Format.q8) vectorQ8(base, q, scales, y, lo >> 2, min(hi, whole) >> 2, blocks);
@@ -173,7 +174,8 @@ function blockPanel(count: i32, lo: i32, hi: i32): void {
     for (let t = 0; t < tiles; t++) quantizeTile(kind, t << 2, x + t * tileBytes(kind));
   }
   const work = scratch + PANEL_TABLES + tiles * tileBytes(kind);
-  if (byBytes(kind)) bytePanel(kind, x, tiles, lo, whole, work);
+  if (byteOffset() >= 0 && toBytes(kind) && tiles > FEW_TILES) bytePanel(kind, x, tiles, lo, whole, work);
+  else if (byBytes(kind)) fewTiles(kind, x, tiles, lo, whole, work);
   else if (byNibbles(kind)) nibblePanel(kind, x, tiles, lo, whole, work);
   else decodedPanel(kind, x, tiles, lo, whole, work);
   for (let o = max(lo, outputs & ~3); o < hi; o++) {
@@ -196,30 +198,25 @@ function nibblePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: us
   }
 }
 
-/** Tiles of rows in bytes times packed groups of matrix rows [lo, hi): these as they are for few tiles, else decoded once for all. */
+/** Tiles of rows times packed groups of matrix rows [lo, hi), each two decoded to bytes once for all. */
 function bytePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize): void {
-  if (tiles <= FEW_TILES) {
-    fewTiles(kind, x, tiles, lo, hi, work);
-    return;
-  }
-  const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
+  const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size, rows = work + <usize>blocks * PAIR_BYTES;
   for (let o = lo; o < hi; o += 8) {
-    const two = o + 8 <= hi;
-    decodeQuads(base + o * size, blocks, work);
-    if (two) decodeQuads(base + (o + 4) * size, blocks, work + <usize>blocks * DECODED_BYTES);
+    const w = base + o * size, two = o + 8 <= hi;
+    decodePair(kind, w, two ? w + 4 * size : w, blocks, work);
     for (let t = 0; t < tiles; t++) {
       const tile = x + t * tileBytes(kind);
-      if (two) tileSums8(work, tile, scalesOf(kind, tile), outputRow(t << 2), <usize>o << 2, blocks);
-      else tileSums4(work, tile, scalesOf(kind, tile), outputRow(t << 2), <usize>o << 2, blocks);
+      tilePair(kind, work, tile, scalesOf(kind, tile), sumsOf(kind, tile), two, outputRow(t << 2), <usize>o << 2, blocks, rows);
     }
   }
 }
 
+/** Few tiles in bytes times packed groups, as they are. */
 function fewTiles(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize): void {
   const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
   for (let o = lo; o < hi; o += 4) for (let t = 0; t < tiles; t += 2) {
     const next = min(t + 1, tiles - 1), tile = x + t * tileBytes(kind), other = x + next * tileBytes(kind);
-    fewSums(base + o * size, tile, other, scalesOf(kind, tile), scalesOf(kind, other), outputRow(t << 2), outputRow(next << 2), <usize>o << 2, blocks, work);
+    fewSums(base + o * size, tile, other, scalesOf(kind, 0), sumsOf(kind, 0), outputRow(t << 2), outputRow(next << 2), <usize>o << 2, blocks, work);
   }
 }
 

@@ -1,5 +1,5 @@
-// Products of packed Q4_0 and Q4_K matrices (blocks.ts) with int8 activations, where relaxed SIMD is
-// there: sixteen 4-bit numbers times int8 in one instruction. 4 bits fit its 7-bit operand and a
+// Products of packed Q4_0 and Q4_K matrices (blocks.ts) with int8 activations (byte-rows.ts), where relaxed
+// SIMD is there: sixteen 4-bit numbers times int8 in one instruction. 4 bits fit its 7-bit operand and a
 // block of 32 sums within int16 (127 x 15 x 32), so that only the rounding of activations is inexact, as in
 // llama.cpp. What formats subtract (8, a minimum) is taken from sums of activations.
 //
@@ -8,58 +8,14 @@
 
 import { Format } from '../abi';
 import { lowest, minimaK, scalesK } from './block-products';
-import { byteOffset } from './byte-products';
+import { byteOffset, dots } from './byte-dots';
+import { added, divisible, scaledRow } from './byte-rows';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
-import { finish, largest, putTile4, putTile8, rounded } from './quantized';
-
-const LIMIT: f32 = 127;
-
-/** Sixteen numbers as int8, in packed order. */
-// @ts-ignore: decorator
-@inline function bytes16(x: usize, inverse: v128): v128 {
-  const low = i16x8.narrow_i32x4_s(rounded(x, inverse), rounded(x + 16, inverse));
-  const v = i8x16.narrow_i16x8_s(low, i16x8.narrow_i32x4_s(rounded(x + 32, inverse), rounded(x + 48, inverse)));
-  return v128.shuffle<i8>(v, v, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
-}
+import { finish, putTile4, putTile8 } from './quantized';
 
 /**
- * What a block's sum of activations adds to products. Q4_0: -8 times it, where the int16 sums of a
- * row's even columns begin: what is in them at the end fits (32 x 8 x 127). Q4_K: that, as a number, times a minimum.
- */
-function storeSum(format: i32, v: v128, w: v128, scale: f32, to: usize): void {
-  const pairs = i32x4.add(i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v)), i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(w)));
-  const sum = i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1) + i32x4.extract_lane(pairs, 2) + i32x4.extract_lane(pairs, 3);
-  if (format == Format.q4) store<i32>(to, -8 * sum & 0xffff);
-  else store<f32>(to, <f32>sum * scale);
-}
-
-/** One row as int8; a scale and a sum per block. */
-export function quantizeBytes(format: i32, x: usize, blocks: i32, q: usize, scales: usize, sums: usize): void {
-  for (let b = 0; b < blocks; b++, x += 128, q += 32, scales += 4, sums += 4) {
-    const top = largest(x), inverse = splat(top > 0 ? LIMIT / top : 0), v = bytes16(x, inverse), w = bytes16(x + 64, inverse);
-    v128.store(q, v);
-    v128.store(q, w, 16);
-    store<f32>(scales, top / LIMIT);
-    storeSum(format, v, w, top / LIMIT, sums);
-  }
-}
-
-/** The same into column `column` of a tile of four rows: every four bytes of the four lie side by side. */
-export function quantizeByteColumn(format: i32, x: usize, blocks: i32, column: i32, q: usize, scales: usize, sums: usize): void {
-  const lane = <usize>column << 2;
-  q += lane;
-  for (let b = 0; b < blocks; b++, x += 128, q += 128, scales += 16, sums += 16) {
-    const top = largest(x), inverse = splat(top > 0 ? LIMIT / top : 0), v = bytes16(x, inverse), w = bytes16(x + 64, inverse);
-    v128.store32_lane(q, v, 0); v128.store32_lane(q, v, 1, 16); v128.store32_lane(q, v, 2, 32); v128.store32_lane(q, v, 3, 48);
-    v128.store32_lane(q, w, 0, 64); v128.store32_lane(q, w, 1, 80); v128.store32_lane(q, w, 2, 96); v128.store32_lane(q, w, 3, 112);
-    store<f32>(scales + lane, top / LIMIT);
-    storeSum(format, v, w, top / LIMIT, sums + lane);
-  }
-}
-
-/**
- * Whether tiles sum four products at once, in int32, where the processor does that (byte-products.ts): the same sums.
+ * Whether tiles sum four products at once, in int32, where the processor does that (byte-dots.ts): the same sums.
  * One row has too few chains of sums for it. As `fours` below it is a constant where these are inlined.
  */
 // @ts-ignore: decorator
@@ -67,15 +23,15 @@ export function quantizeByteColumn(format: i32, x: usize, blocks: i32, column: i
 // @ts-ignore: decorator
 @inline function madd(fours: bool, s: v128, a: v128, nibbles: v128): v128 {
   if (!ASC_FEATURE_RELAXED_SIMD) return unreachable();
-  return fours ? i32x4.relaxed_dot_i8x16_i7x16_add_s(a, nibbles, s) : i16x8.add(s, i16x8.relaxed_dot_i8x16_i7x16_s(a, nibbles));
+  return fours ? dots(s, a, nibbles) : i16x8.add(s, i16x8.relaxed_dot_i8x16_i7x16_s(a, nibbles));
 }
 // @ts-ignore: decorator
-@inline function low(v: v128, mask: v128): v128 { return v128.and(v, mask); }
+@inline export function low(v: v128, mask: v128): v128 { return v128.and(v, mask); }
 // @ts-ignore: decorator
-@inline function high(v: v128, mask: v128): v128 { return v128.and(i16x8.shr_u(v, 4), mask); }
+@inline export function high(v: v128, mask: v128): v128 { return v128.and(i16x8.shr_u(v, 4), mask); }
 /** See math.ts on constants. */
-const FIFTEENS = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16);
-
+export const FIFTEENS = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15], 16);
+const LOW_HALF = memory.data<u32>([0xffff], 4);
 
 // A block of 32 columns of a group of four rows. `format` is a constant where these are inlined.
 /** Bytes of `n` blocks. */
@@ -83,49 +39,51 @@ const FIFTEENS = memory.data<u8>([15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15
 @inline function groupBytes(n: i32): usize { return <usize>n * 72; }
 /** Where the group's block (of Q4_K: of 256 columns) begins that block `b` is part of. */
 // @ts-ignore: decorator
-@inline function blockOf(format: i32, w: usize, b: i32): usize { return w + groupBytes(format == Format.q4 ? b : b & ~7); }
+@inline export function blockOf(format: i32, w: usize, b: i32): usize { return w + groupBytes(format == Format.q4 ? b : b & ~7); }
 /** Its four vectors. */
 // @ts-ignore: decorator
-@inline function nibblesOf(format: i32, block: usize, b: i32): usize { return format == Format.q4 ? block : block + (<usize>(b & 7) << 6); }
+@inline export function nibblesOf(format: i32, block: usize, b: i32): usize { return format == Format.q4 ? block : block + (<usize>(b & 7) << 6); }
 // @ts-ignore: decorator
-@inline function scaleOf(format: i32, block: usize, b: i32): v128 {
+@inline export function scaleOf(format: i32, block: usize, b: i32): v128 {
   if (format == Format.q4) return finiteF16x4(block + 64);
   return f32x4.mul(finiteF16x4(block + 512), lowest(i32x4.shr_u(scalesK(block, b >> 2 & 1), (b & 3) << 3)));
 }
 // @ts-ignore: decorator
-@inline function minimumOf(format: i32, block: usize, b: i32): v128 {
+@inline export function minimumOf(format: i32, block: usize, b: i32): v128 {
   if (format == Format.q4) return splat(0);
   return f32x4.mul(finiteF16x4(block + 520), lowest(i32x4.shr_u(minimaK(block, b >> 2 & 1), (b & 3) << 3)));
 }
-/** Where sums of a block begin. */
+/** Where sums of a block begin: with -8 times those of the activations, which fits int16 (32 x 8 x 127), in a row's even columns. */
 // @ts-ignore: decorator
 @inline function begun(fours: bool, format: i32, sum: usize): v128 {
   if (format != Format.q4) return i16x8.splat(0);
-  return fours ? i32x4.extend_low_i16x8_s(v128.load16_splat(sum)) : v128.load32_splat(sum);
+  return fours ? v128.load32_splat(sum) : v128.and(v128.load32_splat(sum), v128.load32_splat(LOW_HALF));
 }
-/** Adds a block's sums to those of the row. */
+/** A block's sums in int32. */
 // @ts-ignore: decorator
-@inline function ended(fours: bool, format: i32, acc: v128, block: v128, weightScale: v128, minimum: v128, scale: usize, sum: usize): v128 {
-  const total = finish(acc, fours ? block : i32x4.extadd_pairwise_i16x8_s(block), weightScale, scale);
-  return format == Format.q4 ? total : f32x4.sub(total, f32x4.mul(minimum, v128.load32_splat(sum)));
+@inline function summed(fours: bool, block: v128): v128 { return fours ? block : i32x4.extadd_pairwise_i16x8_s(block); }
+/** Without what a minimum takes off. */
+// @ts-ignore: decorator
+@inline function lessened(format: i32, total: v128, minimum: v128, sum: usize): v128 {
+  return format != Format.q4k ? total : f32x4.sub(total, f32x4.mul(minimum, v128.load32_splat(sum)));
 }
 
 /** Packed groups [lo, hi) times one quantised row; y holds the results of group 0 on. `blocks` counts 32 columns each. */
-export function vectorNibbles(format: i32, w: usize, q: usize, scales: usize, sums: usize, y: usize, lo: i32, hi: i32, blocks: i32): void {
+export function vectorNibbles(format: i32, w: usize, q: usize, scales: usize, sums: usize, scale: f32, y: usize, lo: i32, hi: i32, blocks: i32): void {
   const bytes = groupBytes(blocks), half = (hi - lo + 1) >> 1;
   // Two groups share the loads of activations: one from each half, for neighbours defeat prefetching.
   for (let g = lo; g < lo + half; g++) {
     const other = g + half < hi ? g + half : g, at = w + g * bytes, partner = w + other * bytes, to = y + (<usize>g << 4), above = y + (<usize>other << 4);
-    if (format == Format.q4) vectorQ4(at, partner, q, scales, sums, to, above, blocks);
-    else vectorQ4K(at, partner, q, scales, sums, to, above, blocks);
+    if (format == Format.q4) vectorQ4(at, partner, q, scales, sums, scale, to, above, blocks);
+    else vectorQ4K(at, partner, q, scales, sums, scale, to, above, blocks);
   }
 }
 
-function vectorQ4(w: usize, x: usize, q: usize, scales: usize, sums: usize, y: usize, z: usize, blocks: i32): void { vector(Format.q4, w, x, q, scales, sums, y, z, blocks); }
-function vectorQ4K(w: usize, x: usize, q: usize, scales: usize, sums: usize, y: usize, z: usize, blocks: i32): void { vector(Format.q4k, w, x, q, scales, sums, y, z, blocks); }
+function vectorQ4(w: usize, x: usize, q: usize, scales: usize, sums: usize, scale: f32, y: usize, z: usize, blocks: i32): void { vector(Format.q4, w, x, q, scales, sums, scale, y, z, blocks); }
+function vectorQ4K(w: usize, x: usize, q: usize, scales: usize, sums: usize, scale: f32, y: usize, z: usize, blocks: i32): void { vector(Format.q4k, w, x, q, scales, sums, scale, y, z, blocks); }
 
 // @ts-ignore: decorator
-@inline function vector(format: i32, w: usize, x: usize, a: usize, scales: usize, sums: usize, y: usize, z: usize, blocks: i32): void {
+@inline function vector(format: i32, w: usize, x: usize, a: usize, scales: usize, sums: usize, scale: f32, y: usize, z: usize, blocks: i32): void {
   const mask = v128.load(FIFTEENS);
   let f = splat(0), g = f;
   for (let b = 0; b < blocks; b++, scales += 4, sums += 4) {
@@ -136,33 +94,39 @@ function vectorQ4K(w: usize, x: usize, q: usize, scales: usize, sums: usize, y: 
       s = madd(false, s, c, low(v, mask)); t = madd(false, t, c, low(u, mask));
       s = madd(false, s, d, high(v, mask)); t = madd(false, t, d, high(u, mask));
     }
-    f = ended(false, format, f, s, scaleOf(format, block, b), minimumOf(format, block, b), scales, sums);
-    g = ended(false, format, g, t, scaleOf(format, partner, b), minimumOf(format, partner, b), scales, sums);
+    f = lessened(format, finish(f, summed(false, s), scaleOf(format, block, b), scales), minimumOf(format, block, b), sums);
+    g = lessened(format, finish(g, summed(false, t), scaleOf(format, partner, b), scales), minimumOf(format, partner, b), sums);
   }
-  v128.store(y, f);
-  v128.store(z, g);
+  v128.store(y, f32x4.mul(f, splat(scale)));
+  v128.store(z, f32x4.mul(g, splat(scale)));
 }
 
 /** The scales (and, of Q4_K, minima) of a group's blocks as float32, four rows side by side, for all tiles that it is multiplied with. */
 export function decodeScales(format: i32, w: usize, blocks: i32, to: usize): void {
   for (let b = 0; b < blocks; b++, to += 32) {
     const block = blockOf(format, w, b);
-    v128.store(to, scaleOf(format, block, b));
+    v128.store(to, divisible(scaleOf(format, block, b)));
     v128.store(to, minimumOf(format, block, b), 16);
   }
 }
 
 /**
- * Two packed groups (`x` the second; the first again where there is none) times a tile of four quantised rows;
- * `y` is a table of four output rows. Their sums are kept in 128 bytes at `rows` (see byte-products.ts, fewSums).
+ * Two packed groups (`x` the second; the first again where there is none) times a tile of four rows, for few tiles:
+ * byte-tiles.ts has many. `y` is a table of four output rows. Their sums are kept in 128 bytes at `rows` (see
+ * byte-products.ts, fewSums).
  */
 export function tileNibbles(format: i32, w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, y: usize, at: usize, blocks: i32, rows: usize): void {
   memory.fill(rows, 0, 128);
   if (format == Format.q4) byFours() ? tileQ4Fours(w, x, ws, xs, q, scales, sums, blocks, rows) : tileQ4(w, x, ws, xs, q, scales, sums, blocks, rows);
   else byFours() ? tileQ4KFours(w, x, ws, xs, q, scales, sums, blocks, rows) : tileQ4K(w, x, ws, xs, q, scales, sums, blocks, rows);
-  const f0 = v128.load(rows), f1 = v128.load(rows, 16), f2 = v128.load(rows, 32), f3 = v128.load(rows, 48);
-  if (x == w) putTile4(y, at, f0, f1, f2, f3);
-  else putTile8(y, at, f0, f1, f2, f3, v128.load(rows, 64), v128.load(rows, 80), v128.load(rows, 96), v128.load(rows, 112));
+  putRows(rows, sums + (<usize>blocks << 4), x != w, y, at);
+}
+
+/** Sums of a tile of four rows, those of two groups side by side, with their rows' scales to where a table says; of the first group only where there is one. */
+export function putRows(rows: usize, scales: usize, two: bool, y: usize, at: usize): void {
+  const f0 = scaledRow(rows, scales), f1 = scaledRow(rows + 32, scales + 4), f2 = scaledRow(rows + 64, scales + 8), f3 = scaledRow(rows + 96, scales + 12);
+  if (!two) { putTile4(y, at, f0, f1, f2, f3); return; }
+  putTile8(y, at, f0, f1, f2, f3, scaledRow(rows + 16, scales), scaledRow(rows + 48, scales + 4), scaledRow(rows + 80, scales + 8), scaledRow(rows + 112, scales + 12));
 }
 
 function tileQ4(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(false, Format.q4, w, x, ws, xs, q, scales, sums, blocks, rows); }
@@ -170,10 +134,13 @@ function tileQ4K(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usi
 function tileQ4Fours(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(true, Format.q4, w, x, ws, xs, q, scales, sums, blocks, rows); }
 function tileQ4KFours(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(true, Format.q4k, w, x, ws, xs, q, scales, sums, blocks, rows); }
 
-/** Adds a block's sums to those of the row that `to` holds. */
+/** Adds a block's sums of both groups to those of the row that `to` holds: both are read before either is written, so that V8 may join them. */
 // @ts-ignore: decorator
-@inline function endIn(to: usize, fours: bool, format: i32, block: v128, weightScale: v128, minimum: v128, scale: usize, sum: usize): void {
-  v128.store(to, ended(fours, format, v128.load(to), block, weightScale, minimum, scale, sum));
+@inline export function addBoth(to: usize, format: i32, s: v128, t: v128, d: v128, e: v128, m: v128, n: v128, scale: usize, sum: usize): void {
+  const f = v128.load(to), g = v128.load(to, 16);
+  const a = lessened(format, added(format, f, s, d, scale), m, sum), b = lessened(format, added(format, g, t, e, scale), n, sum);
+  v128.store(to, a);
+  v128.store(to, b, 16);
 }
 
 // @ts-ignore: decorator
@@ -203,9 +170,9 @@ function tileQ4KFours(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales
       s3 = madd(fours, s3, c, p); t3 = madd(fours, t3, c, r);
     }
     const d = v128.load(ws), e = v128.load(xs), m = v128.load(ws, 16), n = v128.load(xs, 16);
-    endIn(rows, fours, format, s0, d, m, scales, sums); endIn(rows + 64, fours, format, t0, e, n, scales, sums);
-    endIn(rows + 16, fours, format, s1, d, m, scales + 4, sums + 4); endIn(rows + 80, fours, format, t1, e, n, scales + 4, sums + 4);
-    endIn(rows + 32, fours, format, s2, d, m, scales + 8, sums + 8); endIn(rows + 96, fours, format, t2, e, n, scales + 8, sums + 8);
-    endIn(rows + 48, fours, format, s3, d, m, scales + 12, sums + 12); endIn(rows + 112, fours, format, t3, e, n, scales + 12, sums + 12);
+    addBoth(rows, format, summed(fours, s0), summed(fours, t0), d, e, m, n, scales, sums);
+    addBoth(rows + 32, format, summed(fours, s1), summed(fours, t1), d, e, m, n, scales + 4, sums + 4);
+    addBoth(rows + 64, format, summed(fours, s2), summed(fours, t2), d, e, m, n, scales + 8, sums + 8);
+    addBoth(rows + 96, format, summed(fours, s3), summed(fours, t3), d, e, m, n, scales + 12, sums + 12);
   }
 }

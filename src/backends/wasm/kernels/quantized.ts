@@ -21,10 +21,17 @@ export function unpackQ8(packed: usize, stored: usize, lane: i32): void {
   return round4(f32x4.mul(v128.load(p), inverse));
 }
 
+/** The largest sizes of 32 numbers, in four lanes. */
 // @ts-ignore: decorator
-@inline export function largest(p: usize): f32 {
+@inline export function largest4(p: usize): v128 {
   let m = f32x4.abs(v128.load(p));
   for (let i: usize = 16; i < 128; i += 16) m = f32x4.max(m, f32x4.abs(v128.load(p + i)));
+  return m;
+}
+
+// @ts-ignore: decorator
+@inline export function largest(p: usize): f32 {
+  const m = largest4(p);
   return max<f32>(max<f32>(f32x4.extract_lane(m, 0), f32x4.extract_lane(m, 1)), max<f32>(f32x4.extract_lane(m, 2), f32x4.extract_lane(m, 3)));
 }
 

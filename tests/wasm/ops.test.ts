@@ -2,6 +2,7 @@
 // and on three.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CONTROL_REVECTORIZED } from '../../src/backends/wasm/abi.js';
 import { lowerings } from '../../src/backends/wasm/lower/index.js';
 import type { WasmBackend } from '../../src/backends/wasm/index.js';
 import { relativeError } from '../support.js';
@@ -19,11 +20,13 @@ describe.each([['plain SIMD', false], ['relaxed SIMD', true]])('ops, %s', (_, re
   let one: WasmBackend;
   let three: WasmBackend;
   let unshared: WasmBackend;
+  let joining: WasmBackend;
   beforeAll(async () => {
-    [one, three, unshared] = await Promise.all([wasm({ threads: 1, relaxedSimd }), wasm({ threads: 3, relaxedSimd }), wasm({ workers: false, relaxedSimd })]);
+    [one, three, unshared, joining] = await Promise.all([wasm({ threads: 1, relaxedSimd }), wasm({ threads: 3, relaxedSimd }), wasm({ workers: false, relaxedSimd }), wasm({ threads: 1, relaxedSimd })]);
+    takeFormsForJoining(joining);
   });
   afterAll(() => {
-    for (const backend of [one, three, unshared]) backend.dispose();
+    for (const backend of [one, three, unshared, joining]) backend.dispose();
   });
 
   for (const op of new Set(wasmCases.map((c) => c.op))) {
@@ -36,13 +39,19 @@ describe.each([['plain SIMD', false], ['relaxed SIMD', true]])('ops, %s', (_, re
           if (c.exact || (op === 'top_k' && i === 1)) expect(bytes, c.note).toEqual(want[i]);
           else expect(relativeError(numbers(bytes), numbers(want[i])), `${op}: ${c.note}`).toBeLessThan(c.tolerance ?? 1e-5);
         });
-        for (const [name, other] of [['three threads', computed(three, c)], ['a plan', computed(three, c, true)], ['no workers', computed(unshared, c)]] as const) {
+        for (const [name, other] of [['three threads', computed(three, c)], ['a plan', computed(three, c, true)], ['no workers', computed(unshared, c)], ['forms for engines that join instructions', computed(joining, c)]] as const) {
           expect(await other, `${op}: ${c.note}, ${name}`).toEqual(got);
         }
       }
     });
   }
 });
+
+/** Lets kernels take the forms that they have for a revectorising engine, in one that does not. */
+function takeFormsForJoining(backend: WasmBackend): void {
+  const { heap, stream } = backend as unknown as { heap: { words: Int32Array }; stream: { control: number } };
+  heap.words[stream.control / 4 + CONTROL_REVECTORIZED] = 1;
+}
 
 const numbers = (bytes: Uint8Array): Float32Array => new Float32Array(bytes.slice().buffer);
 

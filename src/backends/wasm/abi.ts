@@ -60,6 +60,8 @@ export const CONTROL_ABORT = 32;
 export const CONTROL_FAILED = 33;
 /** Barriers that the run passed. */
 export const CONTROL_BARRIERS = 34;
+/** Not 0: the engine joins pairs of instructions, for which some kernels have forms of their own. */
+export const CONTROL_REVECTORIZED = 35;
 /** From here, one word a thread: the record it is at. */
 export const CONTROL_PROGRESS = 48;
 export const MOST_THREADS = 64;

@@ -31,6 +31,8 @@ export interface BackendSettings {
   readonly repeatLimit?: number;
   /** Makes a backend with 64-bit addresses; undefined where there is no such thing. */
   readonly widen?: () => Promise<WasmBackend>;
+  /** Whether the engine joins pairs of instructions. */
+  readonly revectorized?: boolean;
 }
 
 export class WasmBackend implements Backend {
@@ -46,8 +48,8 @@ export class WasmBackend implements Backend {
   private nextId = 1;
   private disposed = false;
 
-  constructor(private heap: Heap, executor: Executor, { repeatLimit = REPEAT_LIMIT, widen }: BackendSettings = {}) {
-    this.stream = new Stream(heap, executor, () => heap.settle());
+  constructor(private heap: Heap, executor: Executor, { repeatLimit = REPEAT_LIMIT, widen, revectorized = false }: BackendSettings = {}) {
+    this.stream = new Stream(heap, executor, () => heap.settle(), revectorized);
     this.repeatLimit = repeatLimit;
     this.widen = widen;
   }

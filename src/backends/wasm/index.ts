@@ -18,7 +18,7 @@ export interface WasmOptions {
   readonly relaxedSimd?: boolean;
   /**
    * Lets the engine fuse pairs of 128-bit operations, which is experimental: every kernel that gains is
-   * checked against its definition first. Prompts gain a third; Node 22 or newer.
+   * checked against its definition first. Prompts gain a third to two thirds; Node 22 or newer.
    */
   readonly revectorize?: boolean;
   /** True: 64-bit addresses from the start; false: never. By default where a model needs them and they can be had. */
@@ -62,7 +62,7 @@ async function plain({ threads, relaxedSimd, revectorize, repeatLimit }: WasmOpt
   const memory = Heap.memory(shared, wide);
   const instance = await WebAssembly.instantiate(module, { env: { memory } });
   const heap = new Heap(memory, (instance.exports.heapBase as () => number)(), wide);
-  return new WasmBackend(heap, shared ? await poolExecutor(count, module, memory) : new InlineExecutor(instance), { repeatLimit, widen });
+  return new WasmBackend(heap, shared ? await poolExecutor(count, module, memory) : new InlineExecutor(instance), { repeatLimit, widen, revectorized: revectorize });
 }
 
 const compiled = new Map<string, Promise<WebAssembly.Module>>();

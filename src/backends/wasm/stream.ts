@@ -1,7 +1,7 @@
 // The one ordered stream of a backend: jobs run one after another, and what waits for a job is
 // settled in the moment between it and the next, so that a read sees what was there and no more.
 
-import { CONTROL_ABORT, CONTROL_ARRIVED, CONTROL_BYTES, CONTROL_FAILED, CONTROL_PROGRESS, CONTROL_SLEEPERS, Failure, RECORD_BYTES, WORD_FAILURE } from './abi.js';
+import { CONTROL_ABORT, CONTROL_ARRIVED, CONTROL_BYTES, CONTROL_FAILED, CONTROL_PROGRESS, CONTROL_REVECTORIZED, CONTROL_SLEEPERS, Failure, RECORD_BYTES, WORD_FAILURE } from './abi.js';
 import type { Heap } from './heap.js';
 import { reasonOf } from './poison.js';
 import type { Executor } from './pool.js';
@@ -36,9 +36,10 @@ export class Stream {
   private readonly control: number;
   private region: Region = { address: 0, bytes: 0, scratch: 0, arena: 0 };
 
-  constructor(private readonly heap: Heap, private readonly executor: Executor, private readonly onIdle: () => void) {
+  constructor(private readonly heap: Heap, private readonly executor: Executor, private readonly onIdle: () => void, revectorized = false) {
     this.control = heap.take(CONTROL_BYTES, 'now');
     heap.words.fill(0, this.control / 4, (this.control + CONTROL_BYTES) / 4);
+    heap.words[this.control / 4 + CONTROL_REVECTORIZED] = Number(revectorized);
     this.need(1024, 0);
   }
 

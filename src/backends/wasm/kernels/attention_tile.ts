@@ -11,7 +11,7 @@ import { Format, PAGE_TOKENS, TILE_ROWS } from '../abi';
 import { firstVisible } from './attention';
 import { exp4, fma4, scaleRow, splat } from './math';
 import { headRows, pageOf, pagesOf, readRow, storedBytes } from './pages';
-import { float, int, pointer, scratch } from './record';
+import { float, int, pointer, revectorized, scratch } from './record';
 
 /** Less than any score; finite, so that a row that saw nothing yet gives no NaN. */
 const LOWEST: f32 = -1e30;
@@ -71,9 +71,9 @@ export function attendTile(first: i32, end: i32, head: i32, count: i32): void {
     const page = pageOf(list, from, int(5), int(7));
     if (page < 0) return;
     takePage(page, from % PAGE_TOKENS, to - from, keyHead);
-    for (let j = 0; j < to - from; j += 4) for (let r = 0; r < rows; r += 8) score(j, r);
+    scoreAll(to - from);
     for (let r = 0; r < rows; r += 4) weigh(r, from, to - from);
-    for (let d: usize = 0; d < sumRow; d += 32) for (let r = 0; r < rows; r += 4) gather(r, d, to - from);
+    gatherAll(to - from);
   }
   give(first, head);
 }
@@ -117,6 +117,46 @@ function takePage(page: i32, row: i32, count: i32, keyHead: i32): void {
     }
   }
 }
+
+/** Where the engine joins instructions, twice as many rows share what is loaded of keys, and twice as many columns of values weights. */
+function scoreAll(count: i32): void {
+  const wide = revectorized() ? rows & ~15 : 0;
+  for (let j = 0; j < count; j += 4) {
+    for (let r = 0; r < wide; r += 16) scoreWide(j, r);
+    for (let r = wide; r < rows; r += 8) score(j, r);
+  }
+}
+function gatherAll(count: i32): void {
+  const wide = revectorized() ? sumRow & ~63 : 0;
+  for (let d: usize = 0; d < wide; d += 64) for (let r = 0; r < rows; r += 4) gatherWide(r, d, count);
+  for (let d = wide; d < sumRow; d += 32) for (let r = 0; r < rows; r += 4) gather(r, d, count);
+}
+
+/** Scores of sixteen rows and four positions. */
+function scoreWide(j: i32, r: i32): void {
+  const stride = <usize>H << 2, k0 = keys + <usize>j * stride, k1 = k0 + stride, k2 = k1 + stride, k3 = k2 + stride;
+  let a0 = splat(0), b0 = a0, a1 = a0, b1 = a0, a2 = a0, b2 = a0, a3 = a0, b3 = a0, c0 = a0, d0 = a0, c1 = a0, d1 = a0, c2 = a0, d2 = a0, c3 = a0, d3 = a0;
+  let q = queries + (<usize>(r * H) << 2), p = q + (stride << 3);
+  for (let i: usize = 0; i < stride; i += 4, q += 32, p += 32) {
+    const a = v128.load(q), b = v128.load(q, 16), c = v128.load(p), d = v128.load(p, 16);
+    let k = v128.load32_splat(k0 + i);
+    a0 = fma4(a0, a, k); b0 = fma4(b0, b, k); c0 = fma4(c0, c, k); d0 = fma4(d0, d, k);
+    k = v128.load32_splat(k1 + i);
+    a1 = fma4(a1, a, k); b1 = fma4(b1, b, k); c1 = fma4(c1, c, k); d1 = fma4(d1, d, k);
+    k = v128.load32_splat(k2 + i);
+    a2 = fma4(a2, a, k); b2 = fma4(b2, b, k); c2 = fma4(c2, c, k); d2 = fma4(d2, d, k);
+    k = v128.load32_splat(k3 + i);
+    a3 = fma4(a3, a, k); b3 = fma4(b3, b, k); c3 = fma4(c3, c, k); d3 = fma4(d3, d, k);
+  }
+  const to = weights + <usize>j * WEIGHT_ROW + (<usize>r << 2);
+  store16(to, a0, b0, c0, d0);
+  store16(to + WEIGHT_ROW, a1, b1, c1, d1);
+  store16(to + 2 * WEIGHT_ROW, a2, b2, c2, d2);
+  store16(to + 3 * WEIGHT_ROW, a3, b3, c3, d3);
+}
+
+// @ts-ignore: decorator
+@inline function store16(to: usize, a: v128, b: v128, c: v128, d: v128): void { v128.store(to, a); v128.store(to, b, 16); v128.store(to, c, 32); v128.store(to, d, 48); }
 
 /** Scores of eight rows and four positions. */
 function score(j: i32, r: i32): void {
@@ -196,6 +236,29 @@ function gather(r: i32, d: usize, count: i32): void {
   v128.store(y1, a1); v128.store(y1, b1, 16);
   v128.store(y2, a2); v128.store(y2, b2, 16);
   v128.store(y3, a3); v128.store(y3, b3, 16);
+}
+
+/** The same for sixteen columns. */
+function gatherWide(r: i32, d: usize, count: i32): void {
+  const y0 = sums + <usize>r * sumRow + d, y1 = y0 + sumRow, y2 = y1 + sumRow, y3 = y2 + sumRow;
+  let a0 = v128.load(y0), b0 = v128.load(y0, 16), c0 = v128.load(y0, 32), e0 = v128.load(y0, 48), a1 = v128.load(y1), b1 = v128.load(y1, 16), c1 = v128.load(y1, 32), e1 = v128.load(y1, 48);
+  let a2 = v128.load(y2), b2 = v128.load(y2, 16), c2 = v128.load(y2, 32), e2 = v128.load(y2, 48), a3 = v128.load(y3), b3 = v128.load(y3, 16), c3 = v128.load(y3, 32), e3 = v128.load(y3, 48);
+  let v = values + d * PAGE_TOKENS, u = v + 32 * PAGE_TOKENS, w = weights + (<usize>r << 2);
+  for (let j = 0; j < count; j++, v += 32, u += 32, w += WEIGHT_ROW) {
+    const a = v128.load(v), b = v128.load(v, 16), c = v128.load(u), e = v128.load(u, 16);
+    let p = v128.load32_splat(w);
+    a0 = fma4(a0, a, p); b0 = fma4(b0, b, p); c0 = fma4(c0, c, p); e0 = fma4(e0, e, p);
+    p = v128.load32_splat(w, 4);
+    a1 = fma4(a1, a, p); b1 = fma4(b1, b, p); c1 = fma4(c1, c, p); e1 = fma4(e1, e, p);
+    p = v128.load32_splat(w, 8);
+    a2 = fma4(a2, a, p); b2 = fma4(b2, b, p); c2 = fma4(c2, c, p); e2 = fma4(e2, e, p);
+    p = v128.load32_splat(w, 12);
+    a3 = fma4(a3, a, p); b3 = fma4(b3, b, p); c3 = fma4(c3, c, p); e3 = fma4(e3, e, p);
+  }
+  store16(y0, a0, b0, c0, e0);
+  store16(y1, a1, b1, c1, e1);
+  store16(y2, a2, b2, c2, e2);
+  store16(y3, a3, b3, c3, e3);
 }
 
 /** Sums over totals, to the output. */

@@ -9,13 +9,13 @@ import { storedBytes } from './blocks';
 import { byteOffset } from './byte-dots';
 import { fewSums, vectorSums } from './byte-products';
 import { quantizeBytes, quantizeByteTile } from './byte-rows';
-import { decodePair, tilePair } from './byte-tiles';
+import { decodePair, tilePair, tileTwoPairs } from './byte-tiles';
 import { bf16x4, decodeRow, f16x4, setScales } from './formats';
 import { dot, fma4, splat, sums4 } from './math';
 import { touch } from './memory';
 import { decodeScales, tileNibbles, vectorNibbles } from './nibble-products';
 import { quantizeColumn, quantizeRow, tileQ8, vectorQ8 } from './quantized';
-import { fail, int, pointer, rowHi, rowLo, scratch, size, unitHi, unitLo } from './record';
+import { fail, int, pointer, revectorized, rowHi, rowLo, scratch, size, unitHi, unitLo } from './record';
 
 // The matrix that `multiply` reads: set by `matrix`, or moved to another expert.
 let format: i32 = 0;
@@ -198,15 +198,19 @@ function nibblePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: us
   }
 }
 
-/** Tiles of rows times packed groups of matrix rows [lo, hi), each two decoded to bytes once for all. */
+/** Tiles of rows times packed groups of matrix rows [lo, hi), each two (or four) decoded to bytes once for all. */
 function bytePanel(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize): void {
-  const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size, rows = work + <usize>blocks * PAIR_BYTES;
-  for (let o = lo; o < hi; o += 8) {
+  const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size, second = work + <usize>blocks * PAIR_BYTES, rows = second + <usize>blocks * PAIR_BYTES;
+  const most = revectorized() ? 16 : 8;
+  for (let o = lo, taken = 0; o < hi; o += taken) {
     const w = base + o * size, two = o + 8 <= hi;
+    taken = o + most <= hi ? most : 8;
     decodePair(kind, w, two ? w + 4 * size : w, blocks, work);
+    if (taken == 16) decodePair(kind, w + 8 * size, w + 12 * size, blocks, second);
     for (let t = 0; t < tiles; t++) {
-      const tile = x + t * tileBytes(kind);
-      tilePair(kind, work, tile, scalesOf(kind, tile), sumsOf(kind, tile), two, outputRow(t << 2), <usize>o << 2, blocks, rows);
+      const tile = x + t * tileBytes(kind), scales = scalesOf(kind, tile), sums = sumsOf(kind, tile), y = outputRow(t << 2), at = <usize>o << 2;
+      if (taken == 16) tileTwoPairs(kind, work, tile, scales, sums, y, at, blocks, rows);
+      else tilePair(kind, work, tile, scales, sums, two, y, at, blocks, rows);
     }
   }
 }

@@ -1,7 +1,7 @@
 // The record that runs now, and the share of it that this thread has. Globals are per instance,
 // and every thread has its own instance: they are the thread's own.
 
-import { ADDRESS_BYTES, CONTROL_FAILED, WORD_FAILURE, WORD_NUMBERS, WORD_POINTERS, WORD_ROWS, WORD_SPLIT, WORD_UNITS, Split } from '../abi';
+import { ADDRESS_BYTES, CONTROL_FAILED, CONTROL_REVECTORIZED, WORD_FAILURE, WORD_NUMBERS, WORD_POINTERS, WORD_ROWS, WORD_SPLIT, WORD_UNITS, Split } from '../abi';
 
 export let thread: i32 = 0;
 export let threads: i32 = 1;
@@ -26,6 +26,10 @@ export function enter(id: i32, count: i32, controlBlock: usize, scratchBase: usi
   scratch = scratchBase;
   arena = arenaBase;
 }
+
+/** Whether the engine makes one instruction of two that lie side by side: as many registers then hold twice as much. */
+// @ts-ignore: decorator
+@inline export function revectorized(): bool { return load<i32>(control + (CONTROL_REVECTORIZED << 2)) != 0; }
 
 // @ts-ignore: decorator
 @inline function share(extent: i32, index: i32): i32 { return <i32>((<i64>extent * index) / threads); }

@@ -25,7 +25,3 @@ export function byteOffset(): i32 {
   if (!ASC_FEATURE_RELAXED_SIMD) return unreachable();
   return i32x4.relaxed_dot_i8x16_i7x16_add_s(signed, bytes, sum);
 }
-
-/** What makes signed bytes such. */
-// @ts-ignore: decorator
-@inline export function flip(): v128 { return i8x16.splat(<i8>byteOffset()); }

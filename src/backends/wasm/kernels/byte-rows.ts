@@ -4,23 +4,24 @@
 // wait for the units that multiply, and what half a bit of activations costs is small beside 4-bit weights
 // (docs/decisions/0011-two-builds-of-the-kernels.md). The row's scale is multiplied with the whole sum at the end.
 //
-// What formats add to their numbers to have none below zero is taken from sums of activations.
+// What 4-bit formats add to their numbers to have none below zero is taken from sums of activations; what makes
+// int8 activations bytes without a sign, from sums of Q8_0's weights.
 
 import { Format } from '../abi';
 import { byteOffset } from './byte-dots';
-import { fma4, splat } from './math';
+import { splat } from './math';
 import { largest, largest4, rounded } from './quantized';
 
 const LIMIT: f32 = 127;
 /** What lies further below a row's largest number would not change a sum in float32. */
 const MOST_HALVINGS = 24;
 
-/** Sixteen numbers as int8, where matrices of 4-bit numbers are met in their packed order (nibble-products.ts). */
+/** Sixteen numbers as int8: for Q8_0 such as `byteOffset` describes, for 4-bit numbers in their packed order (nibble-products.ts). */
 // @ts-ignore: decorator
 @inline function bytes16(format: i32, x: usize, inverse: v128): v128 {
   const low = i16x8.narrow_i32x4_s(rounded(x, inverse), rounded(x + 16, inverse));
   const v = i8x16.narrow_i16x8_s(low, i16x8.narrow_i32x4_s(rounded(x + 32, inverse), rounded(x + 48, inverse)));
-  return format == Format.q8 ? v : v128.shuffle<i8>(v, v, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+  return format == Format.q8 ? v128.xor(v, i8x16.splat(<i8>byteOffset())) : v128.shuffle<i8>(v, v, 0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
 }
 
 function largestOfRow(x: usize, blocks: i32): f32 {
@@ -37,15 +38,19 @@ function largestOfRow(x: usize, blocks: i32): f32 {
 // @ts-ignore: decorator
 @inline function power(n: i32): f32 { return reinterpret<f32>((127 - n) << 23); }
 
-/** What a block's sum of activations adds to its products. Q4_K: the sum, to be multiplied with a minimum; else the offset of the weights times it. */
+/** What a block's sum of activations adds to products. Q4_0: -8 times it, the offset of weights; Q4_K: the sum, to be multiplied with a minimum. */
 function storeSum(format: i32, v: v128, w: v128, halved: i32, to: usize): void {
-  const pairs = i32x4.add(i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v)), i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(w)));
+  const pairs = i32x4.add(partSums(v), partSums(w));
   const sum = i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1) + i32x4.extract_lane(pairs, 2) + i32x4.extract_lane(pairs, 3);
   if (format == Format.q4k) store<f32>(to, <f32>sum * power(halved));
-  else store<i32>(to, (format == Format.q4 ? -8 : -byteOffset()) * sum);
+  else store<i32>(to, -8 * sum);
 }
 
-/** One row: int8, per block a scale (a power of two where the row has one) and a sum. Returns the row's scale. */
+/** Sums of bytes by fours of eight. */
+// @ts-ignore: decorator
+@inline function partSums(v: v128): v128 { return i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v)); }
+
+/** One row: int8, per block a scale (a power of two where the row has one) and, of 4-bit formats, a sum. Returns the row's scale. */
 export function quantizeBytes(format: i32, x: usize, blocks: i32, q: usize, scales: usize, sums: usize): f32 {
   const byBlock = format == Format.q8, ofRow: f32 = byBlock ? 0 : largestOfRow(x, blocks);
   for (let b = 0; b < blocks; b++, x += 128, q += 32, scales += 4, sums += 4) {
@@ -54,7 +59,7 @@ export function quantizeBytes(format: i32, x: usize, blocks: i32, q: usize, scal
     v128.store(q, v);
     v128.store(q, w, 16);
     store<f32>(scales, byBlock ? top / LIMIT : power(n));
-    storeSum(format, v, w, n, sums);
+    if (!byBlock) storeSum(format, v, w, n, sums);
   }
   return byBlock ? <f32>1 : ofRow / LIMIT;
 }
@@ -82,10 +87,6 @@ export function quantizeBytes(format: i32, x: usize, blocks: i32, q: usize, scal
   v128.store(q, v128.shuffle<i64>(ef, gh, 0, 2), 32);
   v128.store(q, v128.shuffle<i64>(ef, gh, 1, 3), 48);
 }
-
-/** Sums of bytes by fours of eight. */
-// @ts-ignore: decorator
-@inline function partSums(v: v128): v128 { return i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v)); }
 
 // `halvings` and what numbers are multiplied with, of four rows.
 // @ts-ignore: decorator
@@ -122,9 +123,10 @@ export function quantizeByteTile(format: i32, x0: usize, x1: usize, x2: usize, x
     const v3 = bytes16(format, x3 + i, by), w3 = bytes16(format, x3 + i + 64, by);
     storeColumns(q, v0, v1, v2, v3);
     storeColumns(q + 64, w0, w1, w2, w3);
+    if (byBlock) continue;
     const sum = i32x4.add(wholes4(partSums(v0), partSums(v1), partSums(v2), partSums(v3)), wholes4(partSums(w0), partSums(w1), partSums(w2), partSums(w3)));
     if (format == Format.q4k) v128.store(sums, f32x4.mul(f32x4.convert_i32x4_s(sum), i32x4.sub(splat(1), power)));
-    else v128.store(sums, i32x4.mul(sum, i32x4.splat(format == Format.q4 ? -8 : -byteOffset())));
+    else v128.store(sums, i32x4.mul(sum, i32x4.splat(-8)));
   }
   v128.store(sums, byBlock ? splat(1) : f32x4.div(ofRows, splat(LIMIT)));
 }
@@ -132,14 +134,3 @@ export function quantizeByteTile(format: i32, x0: usize, x1: usize, x2: usize, x
 /** Scales of weights from which powers of two can be taken: without a negative zero. */
 // @ts-ignore: decorator
 @inline export function divisible(d: v128): v128 { return f32x4.add(d, splat(0)); }
-
-/** Adds a block's sums, with the weights' scales and that at `scale`, to those of a tile's row. A power is taken from both halves, which saturate, so that zero stays zero. */
-// @ts-ignore: decorator
-@inline export function added(format: i32, acc: v128, sum: v128, d: v128, scale: usize): v128 {
-  const by = v128.load32_splat(scale);
-  return fma4(acc, f32x4.convert_i32x4_s(sum), format == Format.q8 ? f32x4.mul(d, by) : i16x8.sub_sat_u(d, by));
-}
-
-/** A tile's sums with the scale of their row. */
-// @ts-ignore: decorator
-@inline export function scaledRow(sums: usize, scale: usize): v128 { return f32x4.mul(v128.load(sums), v128.load32_splat(scale)); }

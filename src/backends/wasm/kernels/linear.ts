@@ -148,7 +148,7 @@ function blockVector(lo: i32, hi: i32): void {
   const base = weights + <usize>firstRow * storedBytes(kind, inputs);
   if (toBytes(kind)) {
     const scale = quantizeBytes(kind, x, blocks, q, scales, sums);
-    if (byBytes(kind)) vectorSums(base, q, scales, sums, scale, y, lo >> 2, min(hi, whole) >> 2, blocks);
+    if (byBytes(kind)) vectorSums(base, q, scales, y, lo >> 2, min(hi, whole) >> 2, blocks);
     else vectorNibbles(kind, base, q, scales, sums, scale, y, lo >> 2, min(hi, whole) >> 2, blocks);
   } else {
     quantizeRow(x, blocks, activationLimit(kind), q, scales);
@@ -220,7 +220,7 @@ function fewTiles(kind: i32, x: usize, tiles: i32, lo: i32, hi: i32, work: usize
   const blocks = inputs >> 5, size = <usize>storedBytes(kind, inputs), base = weights + <usize>firstRow * size;
   for (let o = lo; o < hi; o += 4) for (let t = 0; t < tiles; t += 2) {
     const next = min(t + 1, tiles - 1), tile = x + t * tileBytes(kind), other = x + next * tileBytes(kind);
-    fewSums(base + o * size, tile, other, scalesOf(kind, 0), sumsOf(kind, 0), outputRow(t << 2), outputRow(next << 2), <usize>o << 2, blocks, work);
+    fewSums(base + o * size, tile, other, scalesOf(kind, tile), scalesOf(kind, other), outputRow(t << 2), outputRow(next << 2), <usize>o << 2, blocks, work);
   }
 }
 

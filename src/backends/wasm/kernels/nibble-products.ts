@@ -9,10 +9,11 @@
 import { Format } from '../abi';
 import { lowest, minimaK, scalesK } from './block-products';
 import { byteOffset, dots } from './byte-dots';
-import { added, divisible, scaledRow } from './byte-rows';
+import { divisible } from './byte-rows';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
-import { finish, putTile4, putTile8 } from './quantized';
+import { finish } from './quantized';
+import { addBoth, lessened, putRows } from './tile-sums';
 
 /**
  * Whether tiles sum four products at once, in int32, where the processor does that (byte-dots.ts): the same sums.
@@ -62,11 +63,6 @@ const LOW_HALF = memory.data<u32>([0xffff], 4);
 /** A block's sums in int32. */
 // @ts-ignore: decorator
 @inline function summed(fours: bool, block: v128): v128 { return fours ? block : i32x4.extadd_pairwise_i16x8_s(block); }
-/** Without what a minimum takes off. */
-// @ts-ignore: decorator
-@inline function lessened(format: i32, total: v128, minimum: v128, sum: usize): v128 {
-  return format != Format.q4k ? total : f32x4.sub(total, f32x4.mul(minimum, v128.load32_splat(sum)));
-}
 
 /** Packed groups [lo, hi) times one quantised row; y holds the results of group 0 on. `blocks` counts 32 columns each. */
 export function vectorNibbles(format: i32, w: usize, q: usize, scales: usize, sums: usize, scale: f32, y: usize, lo: i32, hi: i32, blocks: i32): void {
@@ -119,29 +115,13 @@ export function tileNibbles(format: i32, w: usize, x: usize, ws: usize, xs: usiz
   memory.fill(rows, 0, 128);
   if (format == Format.q4) byFours() ? tileQ4Fours(w, x, ws, xs, q, scales, sums, blocks, rows) : tileQ4(w, x, ws, xs, q, scales, sums, blocks, rows);
   else byFours() ? tileQ4KFours(w, x, ws, xs, q, scales, sums, blocks, rows) : tileQ4K(w, x, ws, xs, q, scales, sums, blocks, rows);
-  putRows(rows, sums + (<usize>blocks << 4), x != w, y, at);
-}
-
-/** Sums of a tile of four rows, those of two groups side by side, with their rows' scales to where a table says; of the first group only where there is one. */
-export function putRows(rows: usize, scales: usize, two: bool, y: usize, at: usize): void {
-  const f0 = scaledRow(rows, scales), f1 = scaledRow(rows + 32, scales + 4), f2 = scaledRow(rows + 64, scales + 8), f3 = scaledRow(rows + 96, scales + 12);
-  if (!two) { putTile4(y, at, f0, f1, f2, f3); return; }
-  putTile8(y, at, f0, f1, f2, f3, scaledRow(rows + 16, scales), scaledRow(rows + 48, scales + 4), scaledRow(rows + 80, scales + 8), scaledRow(rows + 112, scales + 12));
+  putRows(rows, sums + (<usize>blocks << 4), y, at, x == w ? at : at + 16);
 }
 
 function tileQ4(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(false, Format.q4, w, x, ws, xs, q, scales, sums, blocks, rows); }
 function tileQ4K(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(false, Format.q4k, w, x, ws, xs, q, scales, sums, blocks, rows); }
 function tileQ4Fours(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(true, Format.q4, w, x, ws, xs, q, scales, sums, blocks, rows); }
 function tileQ4KFours(w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void { tile(true, Format.q4k, w, x, ws, xs, q, scales, sums, blocks, rows); }
-
-/** Adds a block's sums of both groups to those of the row that `to` holds: both are read before either is written, so that V8 may join them. */
-// @ts-ignore: decorator
-@inline export function addBoth(to: usize, format: i32, s: v128, t: v128, d: v128, e: v128, m: v128, n: v128, scale: usize, sum: usize): void {
-  const f = v128.load(to), g = v128.load(to, 16);
-  const a = lessened(format, added(format, f, s, d, scale), m, sum), b = lessened(format, added(format, g, t, e, scale), n, sum);
-  v128.store(to, a);
-  v128.store(to, b, 16);
-}
 
 // @ts-ignore: decorator
 @inline function tile(fours: bool, format: i32, w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, blocks: i32, rows: usize): void {

@@ -29,6 +29,7 @@ const MERGE_LANES = 256;
 /** Pieces of eight numbers of a key that one lane takes, about: as many loads can be under way. */
 const KEY_PIECES = 4;
 const MOST_SPLITS = 128;
+const MANY_READERS = 8;
 /** Query heads that a workgroup serves: their queries and scores must fit its memory, their sums its registers. */
 const MOST_SHARE = 4;
 const MOST_SHARE_BYTES = 12800;
@@ -43,9 +44,11 @@ function shareOf({ shape: [, heads] }: Spec, kvHeads: number, most: number): num
   return share;
 }
 
-/** Parts of the positions that a token sees. */
-const splitsOf = ({ shape: [tokens, heads] }: Spec, share: number, { busyGroups }: Capabilities): number =>
-  Math.min(MOST_SPLITS, 2 ** Math.ceil(Math.log2(Math.max(1, busyGroups / ((tokens * heads) / share)))));
+/** Parts of the positions that a token sees: twice as many where so many workgroups read the same keys (MLA) that most find them in a cache. */
+function splitsOf({ shape: [tokens, heads] }: Spec, kvHeads: number, share: number, { busyGroups }: Capabilities): number {
+  const groups = heads / kvHeads / share >= MANY_READERS ? 2 * busyGroups : busyGroups;
+  return Math.min(MOST_SPLITS, 2 ** Math.ceil(Math.log2(Math.max(1, groups / ((tokens * heads) / share)))));
+}
 
 /** Where the splits of `items` heads leave what they found, and the dispatch that puts it together. */
 const partsOf = (items: number, splits: number, valueDim: number): Operand => scratch(0, { shape: [items, splits, valueDim + 4], dtype: 'f32' });
@@ -77,7 +80,7 @@ export function splitAttention({ inputs, outputs: [out], attrs }: Call, fault: n
   const { subgroupLanes } = device;
   const [tokens, heads, width] = q.spec.shape;
   const SHARE = shareOf(q.spec, k.spec.shape[1], Math.floor(MOST_SHARE_BYTES / (4 * (width + SPLIT_LANES))));
-  const SPLITS = splitsOf(q.spec, SHARE, device);
+  const SPLITS = splitsOf(q.spec, k.spec.shape[1], SHARE, device);
   const parts = SPLITS === 1 ? out : partsOf(tokens * heads, SPLITS, valueDim);
   const split: Dispatch = {
     source: 'paged_attention_split', parameters: { ...walkOf(width, valueDim, subgroupLanes), HALF: k.spec.dtype === 'f16', SHARE, SPLITS },
@@ -101,7 +104,7 @@ interface FreshDeal { readonly SHARE: number; readonly SPLITS: number; readonly 
 function freshDeal(q: Spec, kvHeads: number, { shape: [pages], dtype }: Spec, device: Capabilities): FreshDeal | undefined {
   const [tokens, , width] = q.shape;
   const SHARE = shareOf(q, kvHeads, MOST_SHARE);
-  const most = splitsOf(q, SHARE, device);
+  const most = splitsOf(q, kvHeads, SHARE, device);
   const memory = 4 * (SHARE + 2) * width + 4 * SPLIT_LANES;
   const short = pages / tokens <= SHORT_PAGES;
   const TILE = short ? [MOST_TILE, LEAST_TILE].find((tile) => memory + tile * (byteLength({ shape: [2 * width], dtype }) + 16 + 4 * SHARE) <= device.workgroupBytes) : undefined;

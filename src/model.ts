@@ -8,6 +8,7 @@ import type { BackendName, KvFormat, LoadProgress, Sequence, StepRequest, Traced
 import { generate, generateBatch } from './generate/index.js';
 import type { BatchOptions, Completion, FinishReason, GenerateOptions, Piece } from './generate/index.js';
 import { platform } from './platform/index.js';
+import type { Directory } from './platform/index.js';
 import { promptIds, tokenizerFromFiles } from './tokenizer/index.js';
 import type { Prompt, Tokenizer } from './tokenizer/index.js';
 import { textFiles } from './tokenizer/source.js';
@@ -54,6 +55,12 @@ export async function loadModel(source: CheckpointSource, options: LoadOptions =
   const { onProgress, signal, revision } = options;
   const onWarning = options.onWarning ?? ((message: string) => console.warn(message));
   const directory = await resolveSource(source, { signal, revision, onWarning, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'download' })) });
+  const { keepingHeapSmall = (body) => body() } = await platform();
+  return keepingHeapSmall(() => open(directory, options, onWarning));
+}
+
+async function open(directory: Directory, options: LoadOptions, onWarning: (message: string) => void): Promise<Model> {
+  const { onProgress, signal } = options;
   const checkpoint = await openCheckpoint(directory, { signal });
   let streams = false;
   try {

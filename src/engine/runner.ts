@@ -19,8 +19,8 @@ export type WantedLogits = 'last' | 'all' | 'none';
 
 export interface StepRequest { readonly sequence: Sequence; readonly tokens: readonly number[]; readonly logits?: WantedLogits }
 
-/** Of a prompt, in one step, where the backend asks for no other number. */
-const PROMPT_CHUNK = 256;
+/** Of a prompt, in one step, where the backend asks for no other number: fewer where other sequences may wait for their next token. */
+const PROMPT_CHUNK = { alone: 512, shared: 256 };
 
 export class Runner {
   readonly kv: KvPages;
@@ -45,7 +45,7 @@ export class Runner {
 
   /** Prompt tokens per step: bounds the memory of activations. */
   get promptChunk(): number {
-    return this.device.backend.promptChunk ?? PROMPT_CHUNK;
+    return this.device.backend.promptChunk ?? (this.sequences.size > 1 ? PROMPT_CHUNK.shared : PROMPT_CHUNK.alone);
   }
 
   sequence(): Sequence {

@@ -94,6 +94,7 @@ async function* drawTogether(
 async function prefillTogether(runner: Runner, added: readonly { sequence: Sequence; tokens: readonly number[] }[], signal?: AbortSignal): Promise<void> {
   let chunk: { sequence: Sequence; tokens: readonly number[]; logits: 'none' }[] = [];
   let size = 0;
+  const { promptChunk } = runner;
   const feed = async () => {
     signal?.throwIfAborted();
     if (chunk.length > 0) await runner.step(chunk);
@@ -101,11 +102,11 @@ async function prefillTogether(runner: Runner, added: readonly { sequence: Seque
   };
   for (const { sequence, tokens } of added) {
     for (let at = 0; at < tokens.length;) {
-      const part = tokens.slice(at, at + runner.promptChunk - size);
+      const part = tokens.slice(at, at + promptChunk - size);
       chunk.push({ sequence, tokens: part, logits: 'none' });
       at += part.length;
       size += part.length;
-      if (size === runner.promptChunk) await feed();
+      if (size === promptChunk) await feed();
     }
   }
   await feed();

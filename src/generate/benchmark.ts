@@ -81,9 +81,10 @@ export async function benchmark(runner: Runner, { prompt = 512, generate = 64, s
 
 async function prefill(runner: Runner, each: Running, ids: readonly number[], clock: Clock): Promise<void> {
   const { sequence } = each;
-  for (let at = 0; at < ids.length; at += runner.promptChunk) {
+  for (let at = 0; at < ids.length;) {
     const tokens = ids.slice(at, at + runner.promptChunk);
-    const isLast = at + tokens.length === ids.length;
+    at += tokens.length;
+    const isLast = at === ids.length;
     await clock.time(async () => {
       const [logits] = await runner.step([{ sequence, tokens, logits: isLast ? 'last' : 'none' }]);
       if (isLast) each.next = largest(logits);

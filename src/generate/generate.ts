@@ -27,10 +27,11 @@ export type FinishReason = 'stop' | 'length' | 'aborted';
 /** Feeds tokens in chunks; returns the logits of the last, where they are wanted. */
 export async function prefill(runner: Runner, sequence: Sequence, tokens: readonly number[], signal?: AbortSignal, wanted: 'last' | 'none' = 'last'): Promise<Float32Array> {
   let logits = new Float32Array(0);
-  for (let at = 0; at < tokens.length; at += runner.promptChunk) {
+  for (let at = 0; at < tokens.length;) {
     signal?.throwIfAborted();
     const chunk = tokens.slice(at, at + runner.promptChunk);
-    [logits] = await runner.step([{ sequence, tokens: chunk, logits: at + chunk.length < tokens.length ? 'none' : wanted }]) as [Float32Array<ArrayBuffer>];
+    at += chunk.length;
+    [logits] = await runner.step([{ sequence, tokens: chunk, logits: at < tokens.length ? 'none' : wanted }]) as [Float32Array<ArrayBuffer>];
     await breathe();
   }
   return logits;

@@ -4,6 +4,7 @@ import { totalmem } from 'node:os';
 import type { Platform } from './platform.js';
 import { nodeFiles } from './node-files.js';
 import { openNodeGpu } from './node-gpu.js';
+import { keepingHeapSmall } from './node-heap.js';
 import { nodeThreads } from './node-threads.js';
 
 export const node: Platform = {
@@ -13,5 +14,6 @@ export const node: Platform = {
   files: nodeFiles,
   openGpu: openNodeGpu,
   threads: nodeThreads,
+  keepingHeapSmall,
   get memory() { return Math.min(totalmem(), process.constrainedMemory() || Infinity); },
 };

@@ -105,4 +105,9 @@ export interface Platform {
   readonly threads: Threads;
   /** Bytes of memory that the machine has, or its container may take; undefined where nobody says. */
   readonly memory?: number;
+  /**
+   * Runs what makes many small objects that stay, such as a vocabulary. Where engines take that for a sign to
+   * keep much more room for new ones, they are told not to; absent where they cannot be told.
+   */
+  readonly keepingHeapSmall?: <T>(body: () => Promise<T>) => Promise<T>;
 }

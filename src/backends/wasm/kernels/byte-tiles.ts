@@ -2,8 +2,9 @@
 // dot products of bytes: two groups of four matrix rows are decoded to bytes once for all tiles.
 //
 // A decoded pair has PAIR_BYTES for 32 columns: eight times sixteen bytes of the first group, then of the
-// second; scales of the rows of both, then their minima (Q4_K) or where their sums begin (Q8_0). Whatever one group has lies beside what the
-// other has, and goes the same way without a branch, so that V8 may join two instructions into one of twice the width.
+// second; scales of the rows of both, then their minima (Q4_K) or where their sums begin (Q8_0). Whatever one
+// group has lies beside what the other has, and goes the same way without a branch, so that V8 may join two
+// instructions into one of twice the width.
 
 import { Format, PAIR_BYTES } from '../abi';
 import { dots } from './byte-dots';

@@ -50,12 +50,12 @@ export type { Prompt };
  * Rejects with one line that says what is wrong and where.
  */
 export async function loadModel(source: CheckpointSource, options: LoadOptions = {}): Promise<Model> {
+  const { onPage, keepingHeapSmall = (body) => body() } = await platform();
   // What loading and running take would freeze a page: there a worker does it, behind the same interface.
-  if ((await platform()).onPage) return (await import('./remote/page.js')).loadInWorker(source, options);
+  if (onPage) return (await import('./remote/page.js')).loadInWorker(source, options);
   const { onProgress, signal, revision } = options;
   const onWarning = options.onWarning ?? ((message: string) => console.warn(message));
   const directory = await resolveSource(source, { signal, revision, onWarning, onProgress: onProgress && ((p) => onProgress({ ...p, phase: 'download' })) });
-  const { keepingHeapSmall = (body) => body() } = await platform();
   return keepingHeapSmall(() => open(directory, options, onWarning));
 }
 

@@ -74,7 +74,7 @@ export const PANEL_TABLES = 1024;
 export const QUANTIZED_BYTES = 9;
 /** Bytes of four rows of 32 numbers that block formats are decoded to: 128 int16, 4 scales and 4 minima (float32). */
 export const DECODED_BYTES = 288;
-/** Bytes of two such groups that are decoded to bytes: 256, 8 scales and 8 minima (float32). */
+/** Bytes of two such groups that are decoded to bytes: 256, 8 scales, and 8 minima or beginnings of sums. */
 export const PAIR_BYTES = 320;
 /** Positions that attention takes at a time: a page. */
 export const PAGE_TOKENS = 64;

@@ -4,9 +4,9 @@
 // from logical page (position / 64) to physical page. The store grows by doubling; a plan that was
 // recorded over the old buffers must be dropped then (`generation` tells).
 
-import { walk } from '../nn/index.js';
+import { parameters, walk } from '../nn/index.js';
 import type { Decoder, KvCache } from '../nn/index.js';
-import { copyInto, elementBytes, empty, firstVisible, PAGE_TOKENS, scope } from '../tensor/index.js';
+import { copyInto, elementBytes, empty, firstVisible, isBlockType, PAGE_TOKENS, scope } from '../tensor/index.js';
 import type { Device, DType, Mask, Tensor } from '../tensor/index.js';
 import { kvFormats } from './kv-format.js';
 import type { KvFormat } from './kv-format.js';
@@ -127,9 +127,10 @@ export class PageGroup {
 export class KvPages {
   readonly groups: readonly PageGroup[];
   private readonly groupOf = new Map<KvCache, number>();
+  private blocks: boolean | undefined;
 
   /** `context`: tokens of the longest sequence. */
-  constructor(device: Device, decoder: Decoder, format: KvFormat = 'f32', context = Infinity) {
+  constructor(device: Device, private readonly decoder: Decoder, format: KvFormat = 'f32', context = Infinity) {
     const caches = [...walk(decoder)].map(([, part]) => part).filter((part): part is KvCache => part.kind === 'cache');
     for (const cache of caches) checkSupport(device, cache, format);
     const byMask = new Map<string, KvCache[]>();
@@ -147,6 +148,11 @@ export class KvPages {
     const index = this.groupOf.get(cache);
     if (index === undefined) throw new Error(`cache ${cache.path} is not part of this model`);
     return index;
+  }
+
+  /** Whether products of the model's weights round activations: some are kept in blocks. */
+  get rounded(): boolean {
+    return (this.blocks ??= parameters(this.decoder).some(({ tensor }) => isBlockType(tensor.spec.dtype)));
   }
 
   /** Changes whenever any buffer does. */

@@ -64,7 +64,7 @@ export class StepBlock implements Step {
     const [positions, slots, pageTable] = [this.positions, this.slots, this.pageTables[group]];
     kvAppend(k, rows.k, positions, slots, pageTable);
     if (v && rows.v) kvAppend(v, rows.v, positions, slots, pageTable);
-    return { kind: 'pages', k, v: v ?? k, positions, slots, pageTable, cache };
+    return { kind: 'pages', k, v: v ?? k, positions, slots, pageTable, cache, rounded: this.kv.rounded };
   }
 
   dispose(): void {

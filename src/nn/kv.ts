@@ -70,7 +70,9 @@ export function scoredBy<M extends Module<P>, P extends { readonly kv: KvCache }
 
 /** What attention reads: pages of a cache, or the step's own rows. */
 export type KvView =
-  | { readonly kind: 'pages'; readonly k: Tensor; readonly v: Tensor; readonly positions: Tensor; readonly slots: Tensor; readonly pageTable: Tensor; readonly cache: KvCache }
+  | { readonly kind: 'pages'; readonly k: Tensor; readonly v: Tensor; readonly positions: Tensor; readonly slots: Tensor; readonly pageTable: Tensor; readonly cache: KvCache;
+    /** Whether the model's products round activations, so that attention may round a little too. */
+    readonly rounded?: boolean }
   | { readonly kind: 'rows'; readonly k: Tensor; readonly v: Tensor; readonly positions: Tensor; readonly starts: Tensor; readonly cache: KvCache;
     /** Sees the queries and the scale before attention runs: telemetry of training. */
     readonly watch?: (q: Tensor, scale: number) => void };
@@ -94,6 +96,6 @@ export function attention(q: Tensor, view: KvView, { scale }: { scale: number })
   const attrs = { scale, valueDim: view.cache.valueDim, ...view.cache.mask };
   if (view.kind === 'rows') view.watch?.(q, scale);
   return view.kind === 'pages'
-    ? pagedAttention(q, view.k, view.v, view.positions, view.slots, view.pageTable, attrs)
+    ? pagedAttention(q, view.k, view.v, view.positions, view.slots, view.pageTable, view.rounded ? { ...attrs, rounded: true } : attrs)
     : rowAttention(q, view.k, view.v, view.positions, view.starts, attrs);
 }

@@ -78,6 +78,16 @@ const edges = (shape: readonly number[]) => {
   const values = new Float32Array(bytes.slice().buffer).map((x, i) => EDGES[i] ?? x);
   return { spec, bytes: bytesOf(values) };
 };
+/** Rounded where many rows go together; lone tokens are not. Sums of up to 64 terms differ by few parts of 4,096. */
+const rounded: Case[] = [
+  ['f32', 64, 32, {}], ['f32', 128, 128, { window: 70 }], ['f16', 24, 40, { chunk: 50 }], ['q8_0', 64, 64, { window: 33 }], ['f32', 256, 64, {}], ['f32', 20, 16, {}],
+].map(([dtype, H, V, attrs]): Case => {
+  const kept = (width: number, seed: number) => (dtype === 'f32' ? floats([6, 2, 64, width], seed) : stored({ shape: [6, 2, 64, width], dtype: dtype as 'f16' }, seed));
+  return {
+    op: 'paged_attention', note: `rounded, ${dtype}, heads of ${H}`, tolerance: 1e-3, attrs: { scale: 0.3, valueDim: Number(V), rounded: true, ...(attrs as object) },
+    inputs: [floats([60, 6, Number(H)]), kept(Number(H), 2), kept(Number(V), 3), ...consecutive, table],
+  };
+});
 const latent = floats([6, 1, 64, 56], 2);
 const pages: Case[] = [
   { op: 'paged_attention', inputs: [floats([5, 6, 56]), latent, latent, tokens.positions, tokens.slots, table], attrs: { scale: 0.2, valueDim: 37 }, note: 'a latent row is keys and values' },
@@ -110,4 +120,4 @@ const sampling: Case[] = [
   }))),
 ];
 
-export const wasmCases: readonly Case[] = [...gradientCases, ...shared, ...elementwise, ...matrices, ...experts, ...heads, ...attention, ...pages, ...sampling].filter(({ op }) => lowerings.has(op));
+export const wasmCases: readonly Case[] = [...gradientCases, ...shared, ...elementwise, ...matrices, ...experts, ...heads, ...attention, ...rounded, ...pages, ...sampling].filter(({ op }) => lowerings.has(op));

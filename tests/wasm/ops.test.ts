@@ -47,6 +47,17 @@ describe.each([['plain SIMD', false], ['relaxed SIMD', true]])('ops, %s', (_, re
   }
 });
 
+it('attention of many rows is rounded where it may be', async () => {
+  const backend = await wasm({ threads: 1, relaxedSimd: false });
+  try {
+    const c = wasmCases.find(({ note }) => note === 'rounded, f32, heads of 64')!;
+    const [rounded, exact] = await Promise.all([c, { ...c, attrs: { ...c.attrs, rounded: false } }].map(async (each) => numbers((await computed(backend, each))[0])));
+    expect(relativeError(rounded, exact)).toBeGreaterThan(1e-5);
+  } finally {
+    backend.dispose();
+  }
+});
+
 /** Lets kernels take the forms that they have for a revectorising engine, in one that does not. */
 function takeFormsForJoining(backend: WasmBackend): void {
   const { heap, stream } = backend as unknown as { heap: { words: Int32Array }; stream: { control: number } };

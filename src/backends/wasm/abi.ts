@@ -81,5 +81,5 @@ export const PAGE_TOKENS = 64;
 /** Query heads that share one pass over keys and values. */
 export const HEADS_AT_ONCE = 8;
 /** Rows (tokens x query heads) that attention over consecutive tokens takes at a time, and heads among them. */
-export const TILE_ROWS = 32;
+export const TILE_ROWS = 256;
 export const TILE_HEADS = 8;

@@ -25,7 +25,12 @@ export const PAGE_TOKENS = 64;
 
 /** Which earlier tokens a layer sees. `{}`: all of them. */
 export interface Mask { readonly window?: number; readonly chunk?: number }
-export interface AttentionAttrs extends Mask { scale: number; valueDim: number }
+export interface AttentionAttrs extends Mask {
+  scale: number;
+  valueDim: number;
+  /** Backends may round queries, keys, values and weights to 12 bits and a sign where many rows attend together. */
+  rounded?: boolean;
+}
 
 /** First position that the token at `position` sees. */
 export function firstVisible({ window, chunk }: Mask, position: number): number {

@@ -37,7 +37,8 @@ let valueWidth: i32 = 0;
 
 /**
  * Numbers: query heads, key heads, head width, value row, value width, entries, slots, pages,
- * window, chunk, query heads of a unit, scale, format of the store, tokens, whether rows are tiles.
+ * window, chunk, query heads of a unit, scale, format of the store, tokens, whether rows are tiles, and whether
+ * numbers may be rounded.
  */
 export function pagedAttention(): void {
   const perKey = int(0) / int(1), most = min(perKey, TILE_HEADS), tokens = TILE_ROWS / most;

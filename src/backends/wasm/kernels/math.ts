@@ -16,6 +16,7 @@
 const CONSTANTS = memory.data<f32>([
   -87.33654, 88.37626, 1.44269504088896341, -0.693359375, 2.12194440e-4,
   1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, 12582912,
+  -125, 0.9999992847442627, 0.6931217908859253, 0.240247443318367, 0.05591785907745361, 0.009570101276040077,
 ], 16);
 const WHOLE_CONSTANTS = memory.data<i32>([127, 0x4b400000], 16);
 // @ts-ignore: decorator
@@ -46,6 +47,16 @@ const WHOLE_CONSTANTS = memory.data<i32>([127, 0x4b400000], 16);
   y = fma4(constant(10), y, r);
   y = f32x4.add(fma4(r, f32x4.mul(y, r), r), constant(11));
   return f32x4.mul(y, i32x4.shl(i32x4.add(whole, wholeConstant(0)), 23));
+}
+
+/** e^x of what is not above 0, within 3e-6 of itself: what will be rounded further. */
+// @ts-ignore: decorator
+@inline export function exp4Below(v: v128): v128 {
+  // 2^y: the whole part of y goes to the exponent, a polynomial fitted to -0.5 ... 0.5 makes the rest.
+  const y = f32x4.max(f32x4.mul(v, constant(2)), constant(13));
+  const whole = shifted(y), r = f32x4.sub(y, f32x4.sub(whole, constant(12)));
+  const p = fma4(constant(14), fma4(constant(15), fma4(constant(16), fma4(constant(17), constant(18), r), r), r), r);
+  return i32x4.add(p, i32x4.shl(whole, 23));
 }
 
 // @ts-ignore: decorator

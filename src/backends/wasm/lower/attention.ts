@@ -9,7 +9,10 @@ import type { Lowering } from './lowering.js';
 
 if (PAGE_TOKENS !== KERNEL_PAGE) throw new Error(`kernels were made for pages of ${KERNEL_PAGE} tokens, not ${PAGE_TOKENS}`);
 
-interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number }
+interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number; rounded?: boolean }
+
+/** Widest heads of which sums of int16 leave more than the precision of f16 (kernels/attention_integers.ts). */
+const WIDEST_ROUNDED = 256;
 
 /** What page stores can hold. */
 const FORMATS: Partial<Record<DType, Format>> = { f32: Format.f32, f16: Format.f16, q8_0: Format.q8 };
@@ -49,7 +52,7 @@ const kvAppend: Lowering = {
 /** Working memory of a thread: that of tiles (kernels/attention_tile.ts) or of lone tokens, whichever is more. */
 function scratchBytes(H: number, D: number): number {
   const sums = Math.ceil(D / 8) * 8;
-  const tile = PAGE_TOKENS * (H + sums + TILE_ROWS) + TILE_ROWS * (H + sums + 4) + sums;
+  const tile = PAGE_TOKENS * (H + sums + TILE_ROWS + 2) + TILE_ROWS * (H + sums + 6) + 3 * Math.max(H, sums);
   return 4 * Math.max(tile, HEADS_AT_ONCE * (PAGE_TOKENS + 4) + PAGE_TOKENS * Math.max(H, D));
 }
 
@@ -62,7 +65,7 @@ function tileCount(T: number, N: number, K: number): number {
 const pagedAttention: Lowering = {
   supports: (inputs) => kept(inputs[1]) && kept(inputs[2]) && typed(inputs, ['f32', inputs[1].dtype, inputs[1].dtype, 'i32', 'i32', 'i32']),
   lower({ call, inputs: [q, k, v, positions, slots, table], outputs: [out] }, { threads }) {
-    const { scale, valueDim: D, window = 0, chunk = 0 } = call.attrs as unknown as AttentionAttrs;
+    const { scale, valueDim: D, window = 0, chunk = 0, rounded = false } = call.attrs as unknown as AttentionAttrs;
     const [T, N, H] = q.spec.shape;
     const [pages, K] = k.spec.shape;
     const V = lastAxis(v.spec);
@@ -70,7 +73,8 @@ const pagedAttention: Lowering = {
     // By head without waiting where that divides evenly; else by tiles, of which a long prompt has plenty.
     const tiles = tileCount(T, N, K);
     const byTiles = K % threads !== 0 && tiles >= 4 * Math.max(threads, K);
-    const numbers = [N, K, H, V, D, entries, sequences, pages, window, chunk, 0, float(scale), FORMATS[k.spec.dtype]!, T, Number(byTiles)];
+    const integers = rounded && H <= WIDEST_ROUNDED && H % 8 === 0 && D % 8 === 0;
+    const numbers = [N, K, H, V, D, entries, sequences, pages, window, chunk, 0, float(scale), FORMATS[k.spec.dtype]!, T, Number(byTiles), Number(integers)];
     const common = { kernel: Kernel.paged_attention, numbers, columns: N * D, work: elementCount(q.spec.shape) * PAGE_TOKENS * 16, scratch: scratchBytes(H, D) };
     const task: Task = byTiles
       ? { ...common, rows: tiles, grain: N * D, operands: [...[q, k, v, positions, slots, table].map(whole), written(whole(out))] }

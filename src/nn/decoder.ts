@@ -44,8 +44,12 @@ export function decoder(frame: DecoderParts): Decoder {
     if (frame.embeddingScale) x_TD = scale(x_TD, frame.embeddingScale);
     if (m.embed_positions) x_TD = add(x_TD, m.embed_positions(step.positions));
     report('embeddings', x_TD);
-    for (const layer of frame.layers) x_TD = passed(x_TD, () => (step.layer ? step.layer(layer, x_TD) : layer(x_TD, step)));
-    if (step.outputRows) x_TD = takeRows(x_TD, step.outputRows);
+    const { outputRows } = step;
+    for (const layer of frame.layers) {
+      const run = () => (step.layer ? step.layer(layer, x_TD) : layer(x_TD, step));
+      const picks = outputRows !== null && layer === frame.layers.at(-1);
+      x_TD = passed(x_TD, picks ? () => takeRows(run(), outputRows) : run, picks);
+    }
     x_TD = frame.norm(x_TD);
     const logits_TV = m.lm_head ? m.lm_head(x_TD) : linearOp(x_TD, m.embed_tokens.parts.weight.tensor);
     report('logits', logits_TV);
@@ -54,10 +58,10 @@ export function decoder(frame: DecoderParts): Decoder {
   return Object.assign(root, { frame });
 }
 
-/** What a layer makes of x. All else that it used, x too, makes room for the next, but while a tape keeps what it goes back over. */
-function passed(x: Tensor, layer: () => Tensor): Tensor {
+/** What a layer makes of x; `picks`: rows of it at last. All else that it used, x too, makes room for the next, but while a tape keeps what it goes back over. */
+function passed(x: Tensor, layer: () => Tensor, picks: boolean): Tensor {
   if (isRecording()) return layer();
-  const next = x.device.fused(() => scope(layer));
+  const next = x.device.fused(() => scope(layer), picks);
   if (next.storage !== x.storage) x.drop();
   return next;
 }

@@ -4,6 +4,7 @@
 import type { Backend, BufferId, Call, StreamedBuffer } from './backend.js';
 import { byteLength } from './dtype.js';
 import { fuse } from './fuse.js';
+import { pickEarly } from './pick.js';
 
 /** Calls captured instead of run, with the buffers made meanwhile. */
 export interface Capture {
@@ -64,16 +65,18 @@ export class Device {
 
   /**
    * Runs `body` and then its calls, fused where the backend asks for that: neighbours that one kernel
-   * computes. What dies with `body` is freed behind the last call that uses it.
+   * computes. With `picks`, rows that are taken of results are taken of what these are made of. What dies with
+   * `body` is freed behind the last call that uses it.
    */
-  fused<T>(body: () => T): T {
+  fused<T>(body: () => T, picks = false): T {
     const { backend } = this;
-    if (!backend.fusesCalls || this.capturing) return body();
+    if (!(backend.fusesCalls || picks) || this.capturing) return body();
     const held = { calls: [] as Call[], made: new Set<BufferId>(), freed: new Set<BufferId>() };
     try {
       const result = this.holding(held, body);
       const outlive = [...held.made].filter((buffer) => !held.freed.has(buffer));
-      const calls = fuse(held.calls, outlive, (c) => backend.supports(c.op, c.inputs.map((i) => i.spec), c.attrs));
+      const picked = picks ? pickEarly(held.calls, outlive, (bytes) => this.passing(bytes, held.freed)) : held.calls;
+      const calls = backend.fusesCalls ? fuse(picked, outlive, (c) => backend.supports(c.op, c.inputs.map((i) => i.spec), c.attrs)) : picked;
       const lastUses = lastUsesOf(calls);
       calls.forEach((call, i) => {
         backend.append(call);
@@ -83,6 +86,13 @@ export class Device {
     } finally {
       for (const buffer of held.freed) backend.free(buffer);
     }
+  }
+
+  /** A buffer that is freed with those in `freed`. */
+  private passing(bytes: number, freed: Set<BufferId>): BufferId {
+    const buffer = this.backend.alloc(bytes);
+    freed.add(buffer);
+    return buffer;
   }
 
   private holding<T>(capture: Held, body: () => T): T {

@@ -188,16 +188,16 @@ function onlyProducer(list: readonly (Call | undefined)[], buffer: BufferId, bef
 }
 
 function group(list: (Call | undefined)[], rule: GroupRule, supports: (call: Call) => boolean): void {
+  const keys = list.map((call) => (call?.op === rule.op ? rule.key(call) : undefined));
   for (let at = 0; at < list.length; at++) {
-    const first = list[at];
-    if (first?.op !== rule.op) continue;
-    const places = [at];
-    for (let next = at + 1; next < list.length && places.length < rule.count; next++) {
-      const call = list[next];
-      if (call?.op === rule.op && rule.key(call) === rule.key(first) && canMoveUp(list, at, next)) places.push(next);
-    }
-    if (places.length < rule.count) continue;
-    const fused = rule.fuse(places.map((place) => list[place]!));
+    if (!list[at] || keys[at] === undefined) continue;
+    const alike = keys.flatMap((key, place) => (place > at && list[place] && key === keys[at] ? [place] : []));
+    const fusing = (places: readonly number[]): Call => rule.fuse([at, ...places].map((place) => list[place]!));
+    // Whether they can move is found out last: it takes the longest.
+    if (alike.length < rule.count - 1 || !supports(fusing(alike.slice(0, rule.count - 1)))) continue;
+    const moved = alike.filter((place) => canMoveUp(list, at, place)).slice(0, rule.count - 1);
+    if (moved.length < rule.count - 1) continue;
+    const places = [at, ...moved], fused = fusing(moved);
     if (!supports(fused)) continue;
     for (const place of places) list[place] = undefined;
     list[at] = fused;

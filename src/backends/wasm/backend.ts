@@ -21,7 +21,7 @@ import { Streaming } from './streaming.js';
 import type { Slot, SlotCall } from './task.js';
 
 /** A batch is closed when its calls write this much: their buffers can then be used again. */
-const BATCH_BYTES = 32 * 2 ** 20;
+const BATCH_BYTES = 96 * 2 ** 20;
 
 /** A plan, and what tests and measurements look at. */
 export interface WasmPlan extends Plan { readonly barriers: number; readonly job: Job }
@@ -38,6 +38,7 @@ export interface BackendSettings {
 export class WasmBackend implements Backend {
   readonly name = 'wasm';
   readonly stepsAhead = 1;
+  readonly fusesCalls = true;
   private readonly slots = new Map<BufferId, Slot>();
   private readonly repeatLimit: number;
   private readonly widen: BackendSettings['widen'];

@@ -5,8 +5,8 @@
 import { CONTROL_ABORT, CONTROL_ARRIVED, CONTROL_BARRIERS, CONTROL_GENERATION, CONTROL_SLEEPERS } from '../abi';
 import { control, threads } from './record';
 
-const LEAST_SPINS = 4000;
-const MOST_SPINS = 64000;
+const LEAST_SPINS = 8000;
+const MOST_SPINS = 512000;
 /** This thread's. */
 let spins = MOST_SPINS;
 /** A sleeping thread looks at the abort word at least this often, in nanoseconds. */

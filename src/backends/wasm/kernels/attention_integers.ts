@@ -8,7 +8,7 @@
 import { PAGE_TOKENS } from '../abi';
 import { WEIGHTS_OF_FOUR } from './attention_floats';
 import { LOWEST } from './attention_tile';
-import { exp4Below, fma4, round4, splat } from './math';
+import { exp4Below, fma4, larger4, ofSizes4, round4, sizes4, splat } from './math';
 import { rounded } from './quantized';
 
 /** Bytes of a panel of values: eight columns of a page. */
@@ -23,10 +23,10 @@ function round(x: usize, n: i32, most: f32, to: usize): f32 {
   const end = <usize>n << 2;
   let a = splat(0), b = a;
   for (let i: usize = 0; i < end; i += 32) {
-    a = f32x4.max(a, f32x4.abs(v128.load(x + i)));
-    b = f32x4.max(b, f32x4.abs(v128.load(x + i, 16)));
+    a = larger4(a, sizes4(v128.load(x + i)));
+    b = larger4(b, sizes4(v128.load(x + i, 16)));
   }
-  a = f32x4.max(a, b);
+  a = ofSizes4(larger4(a, b));
   const top = max<f32>(max<f32>(f32x4.extract_lane(a, 0), f32x4.extract_lane(a, 1)), max<f32>(f32x4.extract_lane(a, 2), f32x4.extract_lane(a, 3)));
   const inverse = splat(top > 0 ? most / top : 0);
   for (let i: usize = 0; i < end; i += 32, to += 16) v128.store(to, i16x8.narrow_i32x4_s(rounded(x + i, inverse), rounded(x + i + 16, inverse)));
@@ -98,7 +98,7 @@ export function weighIntegers(at: usize, count: i32, top: v128, valueScales: usi
     sum = f32x4.add(sum, e);
     const w = f32x4.mul(e, v128.load32_splat(valueScales));
     v128.store(p, w);
-    largest = f32x4.max(largest, w);
+    largest = larger4(largest, w);
   }
   const most = splat(limit(PAGE_TOKENS)), inverse = v128.andnot(f32x4.div(most, largest), f32x4.eq(largest, splat(0)));
   for (let p = at, to = at; p < end; p += 32, to += 16) {

@@ -9,7 +9,7 @@
 
 import { Format } from '../abi';
 import { byteOffset } from './byte-dots';
-import { splat } from './math';
+import { larger4, splat } from './math';
 import { largest, largest4, rounded } from './quantized';
 
 const LIMIT: f32 = 127;
@@ -67,9 +67,9 @@ export function quantizeBytes(format: i32, x: usize, blocks: i32, q: usize, scal
 // Four vectors' lanes put together: the largest of each, the sum of each.
 // @ts-ignore: decorator
 @inline function most4(a: v128, b: v128, c: v128, d: v128): v128 {
-  const ab = f32x4.max(v128.shuffle<f32>(a, b, 0, 1, 4, 5), v128.shuffle<f32>(a, b, 2, 3, 6, 7));
-  const cd = f32x4.max(v128.shuffle<f32>(c, d, 0, 1, 4, 5), v128.shuffle<f32>(c, d, 2, 3, 6, 7));
-  return f32x4.max(v128.shuffle<f32>(ab, cd, 0, 2, 4, 6), v128.shuffle<f32>(ab, cd, 1, 3, 5, 7));
+  const ab = larger4(v128.shuffle<f32>(a, b, 0, 1, 4, 5), v128.shuffle<f32>(a, b, 2, 3, 6, 7));
+  const cd = larger4(v128.shuffle<f32>(c, d, 0, 1, 4, 5), v128.shuffle<f32>(c, d, 2, 3, 6, 7));
+  return larger4(v128.shuffle<f32>(ab, cd, 0, 2, 4, 6), v128.shuffle<f32>(ab, cd, 1, 3, 5, 7));
 }
 // @ts-ignore: decorator
 @inline function wholes4(a: v128, b: v128, c: v128, d: v128): v128 {
@@ -107,7 +107,7 @@ export function quantizeByteTile(format: i32, x0: usize, x1: usize, x2: usize, x
   for (let p = scales, i: usize = 0; p < end; p += 16, i += 128) {
     const top = most4(largest4(x0 + i), largest4(x1 + i), largest4(x2 + i), largest4(x3 + i));
     v128.store(p, top);
-    ofRows = f32x4.max(ofRows, top);
+    ofRows = larger4(ofRows, top);
   }
   const whole = inverse4(ofRows);
   for (let i: usize = 0; scales < end; scales += 16, sums += 16, q += 128, i += 128) {

@@ -32,11 +32,23 @@ const WHOLE_CONSTANTS = memory.data<i32>([127, 0x4b400000], 16);
 // @ts-ignore: decorator
 @inline export function round4(v: v128): v128 { return i32x4.sub(shifted(v), wholeConstant(1)); }
 
+// f32x4.max takes eight instructions, for what the standard says of NaN and of zeros. Bits of numbers without their
+// signs are ordered as the numbers are, with NaN above all, and compared in one.
+/** Sizes as integers, which `larger4` compares. */
+// @ts-ignore: decorator
+@inline export function sizes4(v: v128): v128 { return i32x4.shl(v, 1); }
+/** Sizes from such integers. */
+// @ts-ignore: decorator
+@inline export function ofSizes4(v: v128): v128 { return i32x4.shr_u(v, 1); }
+/** The larger of what has no sign, or of such integers. */
+// @ts-ignore: decorator
+@inline export function larger4(a: v128, b: v128): v128 { return i32x4.max_u(a, b); }
+
 /** e^x, within 2 units in the last place; arguments are clamped to what float32 can hold. */
 // @ts-ignore: decorator
 @inline export function exp4(v: v128): v128 {
   // Cephes expf: x = n ln 2 + r, a polynomial in r, n added to the exponent.
-  const x = f32x4.min(f32x4.max(v, constant(0)), constant(1));
+  const x = f32x4.pmin(f32x4.pmax(v, constant(0)), constant(1));
   const whole = shifted(f32x4.mul(x, constant(2))), n = f32x4.sub(whole, constant(12));
   const r = fma4(fma4(x, n, constant(3)), n, constant(4));
   let y = constant(5);
@@ -53,7 +65,7 @@ const WHOLE_CONSTANTS = memory.data<i32>([127, 0x4b400000], 16);
 // @ts-ignore: decorator
 @inline export function exp4Below(v: v128): v128 {
   // 2^y: the whole part of y goes to the exponent, a polynomial fitted to -0.5 ... 0.5 makes the rest.
-  const y = f32x4.max(f32x4.mul(v, constant(2)), constant(13));
+  const y = f32x4.pmax(f32x4.mul(v, constant(2)), constant(13));
   const whole = shifted(y), r = f32x4.sub(y, f32x4.sub(whole, constant(12)));
   const p = fma4(constant(14), fma4(constant(15), fma4(constant(16), fma4(constant(17), constant(18), r), r), r), r);
   return i32x4.add(p, i32x4.shl(whole, 23));

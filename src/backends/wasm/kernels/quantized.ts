@@ -6,7 +6,7 @@
 
 import { ADDRESS_BYTES } from '../abi';
 import { finiteF16x4 } from './formats';
-import { fma4, round4, splat } from './math';
+import { fma4, larger4, ofSizes4, round4, sizes4, splat } from './math';
 
 /** Row `lane` of a packed block as it was stored. */
 export function unpackQ8(packed: usize, stored: usize, lane: i32): void {
@@ -24,9 +24,9 @@ export function unpackQ8(packed: usize, stored: usize, lane: i32): void {
 /** The largest sizes of 32 numbers, in four lanes. */
 // @ts-ignore: decorator
 @inline export function largest4(p: usize): v128 {
-  let m = f32x4.abs(v128.load(p));
-  for (let i: usize = 16; i < 128; i += 16) m = f32x4.max(m, f32x4.abs(v128.load(p + i)));
-  return m;
+  let m = sizes4(v128.load(p));
+  for (let i: usize = 16; i < 128; i += 16) m = larger4(m, sizes4(v128.load(p + i)));
+  return ofSizes4(m);
 }
 
 // @ts-ignore: decorator

@@ -66,10 +66,12 @@ export const CONTROL_REVECTORIZED = 35;
 export const CONTROL_PROGRESS = 48;
 export const MOST_THREADS = 64;
 
-/** Rows of activations that `linear` prepares at a time. */
-export const PANEL_ROWS = 64;
+/** Rows of activations that share a pass over a matrix at most, those that always do, and the bytes up to which more do. */
+export const PANEL_ROWS = 512;
+export const LEAST_PANEL = 64;
+export const PANEL_BYTES = 688128;
 /** Bytes at the head of a thread's scratch: addresses of a panel's input and output rows. */
-export const PANEL_TABLES = 1024;
+export const PANEL_TABLES = 8192;
 /** Bytes of four rounded activations of a column, at most: int16, and a share of scales and sums of 32 columns. */
 export const QUANTIZED_BYTES = 9;
 /** Bytes of four rows of 32 numbers that block formats are decoded to: 128 int16, 4 scales and 4 minima (float32). */

@@ -13,7 +13,7 @@ import { divisible } from './byte-rows';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
 import { blockOf, FIFTEENS, high, low, minimumOf, nibblesOf, scaleOf } from './nibble-products';
-import { addBoth, putRows } from './tile-sums';
+import { addBoth, clear, putRows } from './tile-sums';
 
 /** Two packed groups; the first again where there is no second. */
 export function decodePair(format: i32, w: usize, x: usize, blocks: i32, to: usize): void {
@@ -61,7 +61,7 @@ function decodeQ4K(w: usize, blocks: i32, to: usize): void { decodeNibbles(Forma
 
 /** A decoded pair times a tile of four rows; `two`: whether it has a second group. `y` is a table of four output rows. Sums of rows are kept in 128 bytes at `rows`. */
 export function tilePair(format: i32, w: usize, q: usize, scales: usize, sums: usize, two: bool, y: usize, at: usize, blocks: i32, rows: usize): void {
-  memory.fill(rows, 0, 128);
+  clear(rows, 128);
   if (format == Format.q4k) tileQ4K(w, q, scales, sums, blocks, rows);
   else if (format == Format.q4) tileQ4(w, q, scales, sums, blocks, rows);
   else tileQ8(w, q, scales, sums, blocks, rows);
@@ -74,7 +74,7 @@ function tileQ4K(w: usize, q: usize, scales: usize, sums: usize, blocks: i32, ro
 
 /** Two decoded pairs, one behind the other, times a tile: where the engine joins instructions, so that their sums take eight registers. Those of rows take 256 bytes. */
 export function tileTwoPairs(format: i32, w: usize, q: usize, scales: usize, sums: usize, y: usize, at: usize, blocks: i32, rows: usize): void {
-  memory.fill(rows, 0, 256);
+  clear(rows, 256);
   if (format == Format.q4k) twoPairsQ4K(w, q, scales, sums, blocks, rows);
   else if (format == Format.q4) twoPairsQ4(w, q, scales, sums, blocks, rows);
   else twoPairsQ8(w, q, scales, sums, blocks, rows);

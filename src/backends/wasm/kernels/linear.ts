@@ -3,7 +3,7 @@
 // thread's rows of one matrix. Row `o` of the result is always made by the same code, whichever
 // thread has it: shares begin at multiples of four.
 
-import { ADDRESS_BYTES, DECODED_BYTES, Failure, Format, PACKED, PAIR_BYTES, PANEL_ROWS, PANEL_TABLES } from '../abi';
+import { ADDRESS_BYTES, DECODED_BYTES, Failure, Format, LEAST_PANEL, PACKED, PAIR_BYTES, PANEL_BYTES, PANEL_ROWS, PANEL_TABLES } from '../abi';
 import { activationLimit, decodedTile4, decodedTile8, decodeGroup, sumRow, sumTile, vectorBlocks } from './block-products';
 import { storedBytes } from './blocks';
 import { byteOffset } from './byte-dots';
@@ -48,8 +48,9 @@ export function linear(): void {
   const x = pointer(0), y = pointer(2), bias = pointer(3), prepared = pointer(4), tokens = int(0);
   matrix(pointer(1));
   const lo = unitLo * int(4), hi = min(unitHi * int(4), outputs);
-  for (let from = 0; from < tokens; from += PANEL_ROWS) {
-    const count = min(PANEL_ROWS, tokens - from);
+  const panel = panelRows();
+  for (let from = 0; from < tokens; from += panel) {
+    const count = min(panel, tokens - from);
     for (let i = 0; i < count; i++) {
       store<usize>(inputRow(i), x + (<usize>(from + i) * inputs << 2));
       store<usize>(outputRow(i), y + (<usize>(from + i) * outputs << 2));
@@ -58,6 +59,14 @@ export function linear(): void {
     multiply(count, lo, hi);
     if (bias) for (let i = 0; i < count; i++) addBias(load<usize>(outputRow(i)), bias, lo, hi);
   }
+}
+
+/** Rows of a panel: as many as the cache of a core keeps for all groups of matrix rows, which are decoded once for each panel. */
+function panelRows(): i32 {
+  const four = format >= Format.q8_packed ? tileBytes(format - PACKED) : <usize>inputs << 4;
+  let rows = PANEL_ROWS;
+  while (rows > LEAST_PANEL && <usize>(rows >> 2) * four > <usize>PANEL_BYTES) rows >>= 1;
+  return rows;
 }
 
 function addBias(y: usize, bias: usize, lo: i32, hi: i32): void {
@@ -71,7 +80,7 @@ function addBias(y: usize, bias: usize, lo: i32, hi: i32): void {
 export function expertLinear(): void {
   const x = pointer(0), indices = pointer(2), y = pointer(3), table = pointer(4), choices = int(0) * int(11);
   matrix(pointer(1));
-  const lo = unitLo * int(4), hi = min(unitHi * int(4), outputs);
+  const lo = unitLo * int(4), hi = min(unitHi * int(4), outputs), panel = panelRows();
   for (let c = 0; c < choices; c++) {
     const expert = load<i32>(indices + (<usize>c << 2));
     if (<u32>expert < <u32>int(10)) continue;
@@ -87,7 +96,7 @@ export function expertLinear(): void {
       if (load<i32>(indices + (<usize>c << 2)) != expert) continue;
       store<usize>(inputRow(count), x + (<usize>(int(12) ? c : c / int(11)) * inputs << 2));
       store<usize>(outputRow(count), y + (<usize>c * outputs << 2));
-      if (++count == PANEL_ROWS) { multiply(count, lo, hi); count = 0; }
+      if (++count == panel) { multiply(count, lo, hi); count = 0; }
     }
     if (count > 0) multiply(count, lo, hi);
   }

@@ -13,7 +13,7 @@ import { divisible } from './byte-rows';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
 import { finish } from './quantized';
-import { addBoth, lessened, putRows } from './tile-sums';
+import { addBoth, clear, lessened, putRows } from './tile-sums';
 
 /**
  * Whether tiles sum four products at once, in int32, where the processor does that (byte-dots.ts): the same sums.
@@ -112,7 +112,7 @@ export function decodeScales(format: i32, w: usize, blocks: i32, to: usize): voi
  * byte-products.ts, fewSums).
  */
 export function tileNibbles(format: i32, w: usize, x: usize, ws: usize, xs: usize, q: usize, scales: usize, sums: usize, y: usize, at: usize, blocks: i32, rows: usize): void {
-  memory.fill(rows, 0, 128);
+  clear(rows, 128);
   if (format == Format.q4) byFours() ? tileQ4Fours(w, x, ws, xs, q, scales, sums, blocks, rows) : tileQ4(w, x, ws, xs, q, scales, sums, blocks, rows);
   else byFours() ? tileQ4KFours(w, x, ws, xs, q, scales, sums, blocks, rows) : tileQ4K(w, x, ws, xs, q, scales, sums, blocks, rows);
   putRows(rows, sums + (<usize>blocks << 4), y, at, x == w ? at : at + 16);

@@ -2,7 +2,7 @@
 
 import { elementCount, isBlockType, scaleOffset } from '../../../tensor/index.js';
 import type { BlockType, Spec } from '../../../tensor/index.js';
-import { ADDRESS_BYTES, DECODED_BYTES, Format, Kernel, PACKED, PAIR_BYTES, PANEL_ROWS, PANEL_TABLES, QUANTIZED_BYTES } from '../abi.js';
+import { ADDRESS_BYTES, DECODED_BYTES, Format, Kernel, LEAST_PANEL, PACKED, PAIR_BYTES, PANEL_BYTES, PANEL_ROWS, PANEL_TABLES, QUANTIZED_BYTES } from '../abi.js';
 import { byBoth, byRows, halves, whole, written } from '../task.js';
 import type { Ref, Task, TaskOperand } from '../task.js';
 import type { LowerContext, Lowering } from './lowering.js';
@@ -33,11 +33,12 @@ export const stored = ({ dtype }: Spec): boolean => dtype in FORMATS;
 
 /** Working memory of `multiply` for panels of up to `rows` activation rows. */
 function panelBytes(spec: Spec, inputs: number, rows: number): number {
-  const padded = Math.ceil(Math.min(rows, PANEL_ROWS) / 4) * 4;
+  const tiles = Math.ceil(Math.min(rows, PANEL_ROWS) / 4);
+  const rounded = Math.min(tiles * inputs * QUANTIZED_BYTES, Math.max(PANEL_BYTES, (LEAST_PANEL / 4) * inputs * QUANTIZED_BYTES));
   const decoded = 4 * 4 * (inputs + 4);
   if (!isBlockType(spec.dtype)) return PANEL_TABLES + decoded;
   // Activations as int16, scales and sums; two groups of decoded rows, or two pairs and the sums of a tile's rows.
-  return PANEL_TABLES + Math.max(decoded, (padded / 4) * inputs * QUANTIZED_BYTES + (inputs / 32) * 2 * Math.max(DECODED_BYTES, PAIR_BYTES) + 256);
+  return PANEL_TABLES + Math.max(decoded, rounded + (inputs / 32) * 2 * Math.max(DECODED_BYTES, PAIR_BYTES) + 256);
 }
 
 /** Rows that `linear` multiplies with a block format, rounded and laid out for it once, and the task that does it unless the list has them already. */

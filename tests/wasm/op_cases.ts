@@ -88,6 +88,12 @@ const rounded: Case[] = [
     inputs: [floats([60, 6, Number(H)]), kept(Number(H), 2), kept(Number(V), 3), ...consecutive, table],
   };
 });
+/** All of sequence 0, in several tiles. */
+const all = [ints([200], Array.from({ length: 200 }, (_, i) => i)), ints([200], Array<number>(200).fill(0))] as const;
+rounded.push(...[{}, { window: 70 }].map((attrs): Case => ({
+  op: 'paged_attention', note: 'rounded, several tiles', tolerance: 1e-3, attrs: { scale: 0.3, valueDim: 16, rounded: true, ...attrs },
+  inputs: [floats([200, 16, 32]), floats([6, 2, 64, 32], 2), floats([6, 2, 64, 16], 3), ...all, table],
+})));
 const latent = floats([6, 1, 64, 56], 2);
 const pages: Case[] = [
   { op: 'paged_attention', inputs: [floats([5, 6, 56]), latent, latent, tokens.positions, tokens.slots, table], attrs: { scale: 0.2, valueDim: 37 }, note: 'a latent row is keys and values' },

@@ -85,3 +85,5 @@ export const HEADS_AT_ONCE = 8;
 /** Rows (tokens x query heads) that attention over consecutive tokens takes at a time, and heads among them. */
 export const TILE_ROWS = 256;
 export const TILE_HEADS = 8;
+/** Pages of a sequence, from its beginning, that are kept as int16 from one tile to the next. */
+export const KEPT_PAGES = 16;

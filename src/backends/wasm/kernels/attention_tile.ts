@@ -5,10 +5,10 @@
 //
 // Scratch: keys [64][H] unless they are read in place; values in panels of eight columns [D/8][64][8]; queries, scaled, in
 // panels of eight rows [ROWS/8][H][8]; weights [ROWS/4][64][4]; sums [ROWS][D]; per row maximum, sum,
-// first position seen, the one behind the last, and, of int16, scales of its queries and of its weights; scales
-// of a page's keys and values; three rows of H or D.
+// first position seen, the one behind the last, and, of int16, scales of its queries and of its weights; three
+// rows of H or D; and, of int16, pages: which they are, then each one's keys, values and scales of both.
 
-import { Format, PAGE_TOKENS, TILE_ROWS } from '../abi';
+import { Format, KEPT_PAGES, PAGE_TOKENS, TILE_ROWS } from '../abi';
 import { firstVisible } from './attention';
 import { gather, gatherWide, score, scoreWide, WEIGHTS_OF_FOUR } from './attention_floats';
 import { gatherIntegers, putValues, roundKey, roundQuery, roundValue, scoreIntegers, weighIntegers } from './attention_integers';
@@ -40,6 +40,10 @@ let keyScales: usize = 0;
 let valueScales: usize = 0;
 let line: usize = 0;
 let lineBytes: usize = 0;
+/** Which pages are kept as int16 for further tiles, by their place in the sequence: of this head of this list of pages. */
+let kept: usize = 0;
+let keptHead: i32 = 0;
+let keptList: usize = 0;
 // Of the tile: query heads and rows.
 let heads: i32 = 0;
 let rows: i32 = 0;
@@ -75,10 +79,10 @@ export function beginTiles(): void {
   weights = queries + (<usize>(TILE_ROWS * H) << 2);
   sums = weights + (TILE_ROWS >> 2) * WEIGHTS_OF_FOUR;
   states = sums + TILE_ROWS * sumRow;
-  keyScales = states + 6 * STATE;
-  valueScales = keyScales + (PAGE_TOKENS << 2);
-  line = valueScales + (PAGE_TOKENS << 2);
+  line = states + 6 * STATE;
   lineBytes = max(<usize>H << 2, sumRow);
+  kept = line + 3 * lineBytes;
+  keptList = 0;
 }
 
 /** Tokens [first, end), which follow one another, times `count` query heads from `head` on. */
@@ -93,7 +97,8 @@ export function attendTile(first: i32, end: i32, head: i32, count: i32): void {
     to = min(behind, (from / PAGE_TOKENS + 1) * PAGE_TOKENS);
     const page = pageOf(list, from, int(5), int(7));
     if (page < 0) return;
-    takePage(page, from % PAGE_TOKENS, to - from, keyHead);
+    if (integers) takeIntegers(list, page, from, to - from, keyHead);
+    else takePage(page, from % PAGE_TOKENS, to - from, keyHead);
     scoreAll(from, to - from);
     for (let r = 0; r < rows; r += 4) weigh(r, from, seen(r, from, to - from));
     gatherAll(from, to - from);
@@ -123,7 +128,6 @@ function takePage(page: i32, row: i32, count: i32, keyHead: i32): void {
   const format = int(12), keyRow = storedBytes(format, H), valueRow = storedBytes(format, int(3));
   const key = headRows(pointer(1), page, int(1), keyHead, keyRow) + <usize>row * keyRow;
   const value = headRows(pointer(2), page, int(1), keyHead, valueRow) + <usize>row * valueRow;
-  if (integers) { takeIntegers(format, key, keyRow, pointer(1) == pointer(2) ? key : value, pointer(1) == pointer(2) ? keyRow : valueRow, count); return; }
   // Keys in float32 are read where they are: `score` takes four rows, which may not leave the page.
   const inPlace = format == Format.f32 && (row & 3) == 0;
   keys = inPlace ? key : decodedKeys;
@@ -143,17 +147,30 @@ function takePage(page: i32, row: i32, count: i32, keyHead: i32): void {
   }
 }
 
-/** The same as int16. */
-function takeIntegers(format: i32, key: usize, keyRow: usize, value: usize, valueRow: usize, count: i32): void {
+/** The same from position `from` on as int16; whole pages are kept for the tiles that follow. */
+function takeIntegers(list: usize, page: i32, from: i32, count: i32, keyHead: i32): void {
+  if (list != keptList || keyHead != keptHead) memory.fill(kept, 0, KEPT_PAGES << 2);
+  keptList = list;
+  keptHead = keyHead;
+  const place = from / PAGE_TOKENS, keeps = count == PAGE_TOKENS && place < KEPT_PAGES, id = kept + (<usize>place << 2);
+  // Others have a place behind those that are kept.
+  keys = kept + (KEPT_PAGES << 2) + <usize>(keeps ? place : KEPT_PAGES) * PAGE_TOKENS * (<usize>(H + D) * 2 + 8);
+  values = keys + <usize>(PAGE_TOKENS * H) * 2;
+  keyScales = values + <usize>(PAGE_TOKENS * D) * 2;
+  valueScales = keyScales + (PAGE_TOKENS << 2);
+  if (keeps && load<i32>(id) == page + 1) return;
+  if (keeps) store<i32>(id, page + 1);
+  const format = int(12), row = <usize>(from % PAGE_TOKENS), same = pointer(1) == pointer(2);
+  const keyRow = storedBytes(format, H), valueRow = same ? keyRow : storedBytes(format, int(3));
+  const key = headRows(pointer(1), page, int(1), keyHead, keyRow) + row * keyRow, value = headRows(pointer(2), page, int(1), keyHead, valueRow) + row * valueRow;
   const first = line + lineBytes, second = first + lineBytes;
-  keys = decodedKeys;
-  for (let j = 0; j < count; j++, key += keyRow) store<f32>(keyScales + (<usize>j << 2), roundKey(asFloats(format, key, H), H, keys + (<usize>(j * H) << 1)));
-  for (let j = 0; j < count; j++, value += valueRow) {
-    const odd = j & 1;
-    store<f32>(valueScales + (<usize>j << 2), roundValue(asFloats(format, value, D), D, odd ? second : first));
+  for (let j = 0; j < count; j++) {
+    const at = <usize>j << 2, odd = j & 1, to = values + (<usize>(j >> 1) << 5);
+    store<f32>(keyScales + at, roundKey(asFloats(format, key + <usize>j * keyRow, H), H, keys + (<usize>(j * H) << 1)));
+    store<f32>(valueScales + at, roundValue(asFloats(format, value + <usize>j * valueRow, D), D, odd ? second : first));
     // The last of an odd number stands for its partner too, which weighs nothing.
-    if (odd) putValues(first, second, D, values + (<usize>(j >> 1) << 5));
-    else if (j + 1 == count) putValues(first, first, D, values + (<usize>(j >> 1) << 5));
+    if (odd) putValues(first, second, D, to);
+    else if (j + 1 == count) putValues(first, first, D, to);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { elementCount, fitsBlocks, PAGE_TOKENS } from '../../../tensor/index.js';
 import type { DType, Spec } from '../../../tensor/index.js';
-import { Format, HEADS_AT_ONCE, Kernel, PAGE_TOKENS as KERNEL_PAGE, TILE_HEADS, TILE_ROWS } from '../abi.js';
+import { Format, HEADS_AT_ONCE, KEPT_PAGES, Kernel, PAGE_TOKENS as KERNEL_PAGE, TILE_HEADS, TILE_ROWS } from '../abi.js';
 import { byBoth, byColumns, byRows, float, lastAxis, whole, written } from '../task.js';
 import type { Ref, Task, TaskOperand } from '../task.js';
 import type { Lowering } from './lowering.js';
@@ -50,9 +50,10 @@ const kvAppend: Lowering = {
 };
 
 /** Working memory of a thread: that of tiles (kernels/attention_tile.ts) or of lone tokens, whichever is more. */
-function scratchBytes(H: number, D: number): number {
+function scratchBytes(H: number, D: number, integers: boolean): number {
   const sums = Math.ceil(D / 8) * 8;
-  const tile = PAGE_TOKENS * (H + sums + TILE_ROWS + 2) + TILE_ROWS * (H + sums + 6) + 3 * Math.max(H, sums);
+  const pages = integers ? KEPT_PAGES + (KEPT_PAGES + 1) * PAGE_TOKENS * ((H + D) / 2 + 2) : 0;
+  const tile = PAGE_TOKENS * (H + sums + TILE_ROWS) + TILE_ROWS * (H + sums + 6) + 3 * Math.max(H, sums) + pages;
   return 4 * Math.max(tile, HEADS_AT_ONCE * (PAGE_TOKENS + 4) + PAGE_TOKENS * Math.max(H, D));
 }
 
@@ -75,7 +76,7 @@ const pagedAttention: Lowering = {
     const byTiles = K % threads !== 0 && tiles >= 4 * Math.max(threads, K);
     const integers = rounded && H <= WIDEST_ROUNDED && H % 8 === 0 && D % 8 === 0;
     const numbers = [N, K, H, V, D, entries, sequences, pages, window, chunk, 0, float(scale), FORMATS[k.spec.dtype]!, T, Number(byTiles), Number(integers)];
-    const common = { kernel: Kernel.paged_attention, numbers, columns: N * D, work: elementCount(q.spec.shape) * PAGE_TOKENS * 16, scratch: scratchBytes(H, D) };
+    const common = { kernel: Kernel.paged_attention, numbers, columns: N * D, work: elementCount(q.spec.shape) * PAGE_TOKENS * 16, scratch: scratchBytes(H, D, integers) };
     const task: Task = byTiles
       ? { ...common, rows: tiles, grain: N * D, operands: [...[q, k, v, positions, slots, table].map(whole), written(whole(out))] }
       : {

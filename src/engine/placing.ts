@@ -56,7 +56,7 @@ export interface Matrix {
 }
 
 // What is rearranged is in memory several times over: as stored, as float32, as it is wanted.
-const CHUNK_BYTES = 8 * 2 ** 20;
+const CHUNK_BYTES = 2 ** 20;
 
 /** Large tables come in chunks of rows; what is transposed or has FP8 scales a matrix at a time. `only`: one matrix. */
 export async function* matrices(stored: StoredTensor, { piece, scales }: BoundPiece, block?: readonly [number, number], only?: number): AsyncGenerator<Matrix> {

@@ -65,18 +65,18 @@ export class Device {
 
   /**
    * Runs `body` and then its calls, fused where the backend asks for that: neighbours that one kernel
-   * computes. With `picks`, rows that are taken of results are taken of what these are made of. What dies with
-   * `body` is freed behind the last call that uses it.
+   * computes. With `picks`, rows that are taken of results are then taken of what these are made of. What dies
+   * with `body` is freed behind the last call that uses it.
    */
   fused<T>(body: () => T, picks = false): T {
     const { backend } = this;
-    if (!(backend.fusesCalls || picks) || this.capturing) return body();
+    if (!backend.fusesCalls || this.capturing) return body();
     const held = { calls: [] as Call[], made: new Set<BufferId>(), freed: new Set<BufferId>() };
     try {
       const result = this.holding(held, body);
       const outlive = [...held.made].filter((buffer) => !held.freed.has(buffer));
       const picked = picks ? pickEarly(held.calls, outlive, (bytes) => this.passing(bytes, held.freed)) : held.calls;
-      const calls = backend.fusesCalls ? fuse(picked, outlive, (c) => backend.supports(c.op, c.inputs.map((i) => i.spec), c.attrs)) : picked;
+      const calls = fuse(picked, outlive, (c) => backend.supports(c.op, c.inputs.map((i) => i.spec), c.attrs));
       const lastUses = lastUsesOf(calls);
       calls.forEach((call, i) => {
         backend.append(call);

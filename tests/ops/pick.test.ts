@@ -2,14 +2,18 @@
 
 import { describe, expect, it } from 'vitest';
 import { ReferenceBackend } from '../../src/backends/reference/index.js';
-import { add, combine, Device, expertLinear, fromArray, linear, mul, normalizeSum, reshape, rmsNorm, scope, silu, softmax, takeRows, topK } from '../../src/tensor/index.js';
+import { add, combine, Device, expertLinear, fromArray, getOp, linear, mul, normalizeSum, reshape, rmsNorm, scope, silu, softmax, takeRows, topK } from '../../src/tensor/index.js';
 import type { BufferId, Call, Tensor } from '../../src/tensor/index.js';
 import { noise } from '../support.js';
 
-/** Remembers what was asked of it. */
+/** Remembers what was asked of it, and has no kernels for fused calls. */
 class Watched extends ReferenceBackend {
+  readonly fusesCalls = true;
   readonly calls: Call[] = [];
   buffers = 0;
+  override supports(op: string): boolean {
+    return !getOp(op).compose;
+  }
   override append(call: Call): void {
     this.calls.push(call);
     super.append(call);

@@ -8,7 +8,7 @@
 
 import { Format, HEADS_AT_ONCE, PAGE_TOKENS, TILE_HEADS, TILE_ROWS } from '../abi';
 import { attendTile, beginTiles } from './attention_tile';
-import { dot, exp1, exp4, fma4, scaleRow, splat, sums4 } from './math';
+import { dot, exp1, exp4, fma4, most4, scaleRow, splat, sum4, sums4 } from './math';
 import { touch } from './memory';
 import { headRows, pageOf, pagesOf, readRow, storedBytes } from './pages';
 import { float, int, pointer, rowHi, rowLo, scratch, unitHi, unitLo } from './record';
@@ -186,20 +186,27 @@ function dots(q0: usize, q1: usize, keys: usize, keyRow: usize, scale: v128, y0:
 
 /** Turns a head's scores into weights relative to the running maximum, and rescales what it has so far. */
 function weigh(head: i32, count: i32): void {
-  const at = scores(head), before = load<f32>(state(head));
-  let top = before;
-  for (let j = 0; j < count; j++) top = max<f32>(top, load<f32>(at + (<usize>j << 2)));
+  const at = scores(head), end = at + (<usize>(count + 3 & ~3) << 2), before = load<f32>(state(head));
+  // Four at a time: what fills up the last four weighs nothing.
+  for (let j = count; j & 3; j++) store<f32>(at + (<usize>j << 2), -Infinity);
+  let tops = splat(before);
+  for (let p = at; p < end; p += 16) tops = f32x4.pmax(tops, v128.load(p));
+  const top = most4(tops);
   let sum: f32 = 0;
   if (before != -Infinity) {
     const shrink = exp1(before - top);
     sum = load<f32>(state(head), 4) * shrink;
     if (shrink != 1) scaleRow(output(head), shrink, valueWidth);
   }
-  // Four at a time: what lies behind the last score is not read again.
-  for (let j: usize = 0; j < <usize>count << 2; j += 16) v128.store(at + j, exp4(f32x4.sub(v128.load(at + j), splat(top))));
-  for (let j = 0; j < count; j++) sum += load<f32>(at + (<usize>j << 2));
+  const whole = splat(top);
+  let sums = splat(0);
+  for (let p = at; p < end; p += 16) {
+    const w = exp4(f32x4.sub(v128.load(p), whole));
+    v128.store(p, w);
+    sums = f32x4.add(sums, w);
+  }
   store<f32>(state(head), top);
-  store<f32>(state(head), sum, 4);
+  store<f32>(state(head), sum + sum4(sums), 4);
 }
 
 /** Adds weighted value rows to the heads' outputs. */

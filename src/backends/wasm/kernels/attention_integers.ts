@@ -8,7 +8,7 @@
 import { PAGE_TOKENS } from '../abi';
 import { WEIGHTS_OF_FOUR } from './attention_floats';
 import { LOWEST } from './attention_tile';
-import { exp4Below, fma4, larger4, ofSizes4, round4, sizes4, splat } from './math';
+import { exp4Below, fma4, larger4, largestOf4, ofSizes4, round4, sizes4, splat } from './math';
 import { rounded } from './quantized';
 
 /** Bytes of a panel of values: eight columns of a page. */
@@ -26,8 +26,7 @@ function round(x: usize, n: i32, most: f32, to: usize): f32 {
     a = larger4(a, sizes4(v128.load(x + i)));
     b = larger4(b, sizes4(v128.load(x + i, 16)));
   }
-  a = ofSizes4(larger4(a, b));
-  const top = max<f32>(max<f32>(f32x4.extract_lane(a, 0), f32x4.extract_lane(a, 1)), max<f32>(f32x4.extract_lane(a, 2), f32x4.extract_lane(a, 3)));
+  const top = largestOf4(ofSizes4(larger4(a, b)));
   const inverse = splat(top > 0 ? most / top : 0);
   for (let i: usize = 0; i < end; i += 32, to += 16) v128.store(to, i16x8.narrow_i32x4_s(rounded(x + i, inverse), rounded(x + i + 16, inverse)));
   return top / most;

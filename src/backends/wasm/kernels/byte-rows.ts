@@ -9,7 +9,7 @@
 
 import { Format } from '../abi';
 import { byteOffset } from './byte-dots';
-import { larger4, splat } from './math';
+import { larger4, largestOf4, splat } from './math';
 import { largest, largest4, rounded } from './quantized';
 
 const LIMIT: f32 = 127;
@@ -25,9 +25,9 @@ const MOST_HALVINGS = 24;
 }
 
 function largestOfRow(x: usize, blocks: i32): f32 {
-  let top: f32 = 0;
-  for (let b = 0; b < blocks; b++, x += 128) top = max<f32>(top, largest(x));
-  return top;
+  let top = splat(0);
+  for (let b = 0; b < blocks; b++, x += 128) top = larger4(top, largest4(x));
+  return largestOf4(top);
 }
 
 /** How often a row's scale is halved for a block whose largest number is `top`. */

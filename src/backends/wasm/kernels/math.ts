@@ -97,6 +97,20 @@ const WHOLE_CONSTANTS = memory.data<i32>([127, 0x4b400000], 16);
   return (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1)) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
 }
 
+/** The largest of four, none of which is NaN. */
+// @ts-ignore: decorator
+@inline export function most4(v: v128): f32 {
+  const pairs = f32x4.pmax(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(f32x4.pmax(pairs, v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2)), 0);
+}
+
+/** The largest of four without signs; NaN if there is one. */
+// @ts-ignore: decorator
+@inline export function largestOf4(v: v128): f32 {
+  const pairs = larger4(v, v128.shuffle<f32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(larger4(pairs, v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2)), 0);
+}
+
 /** The four vectors' own sums, as one vector. */
 // @ts-ignore: decorator
 @inline export function sums4(a: v128, b: v128, c: v128, d: v128): v128 {

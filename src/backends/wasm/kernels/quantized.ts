@@ -6,7 +6,7 @@
 
 import { ADDRESS_BYTES } from '../abi';
 import { finiteF16x4 } from './formats';
-import { fma4, larger4, ofSizes4, round4, sizes4, splat } from './math';
+import { fma4, larger4, largestOf4, ofSizes4, round4, sizes4, splat } from './math';
 
 /** Row `lane` of a packed block as it was stored. */
 export function unpackQ8(packed: usize, stored: usize, lane: i32): void {
@@ -31,8 +31,7 @@ export function unpackQ8(packed: usize, stored: usize, lane: i32): void {
 
 // @ts-ignore: decorator
 @inline export function largest(p: usize): f32 {
-  const m = largest4(p);
-  return max<f32>(max<f32>(f32x4.extract_lane(m, 0), f32x4.extract_lane(m, 1)), max<f32>(f32x4.extract_lane(m, 2), f32x4.extract_lane(m, 3)));
+  return largestOf4(largest4(p));
 }
 
 /** One row: int16 in order, up to `limit`; a scale per block. */

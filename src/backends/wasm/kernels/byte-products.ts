@@ -6,6 +6,7 @@ import { byteOffset, dots } from './byte-dots';
 import { finiteF16x4 } from './formats';
 import { splat } from './math';
 import { finish, putTile4 } from './quantized';
+import { clear } from './tile-sums';
 
 /** See math.ts on constants. */
 const ONES = memory.data<u8>([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], 16);
@@ -62,7 +63,7 @@ function vectorTwo(w: usize, x: usize, a: usize, scales: usize, y: usize, z: usi
  */
 export function fewSums(w: usize, p: usize, q: usize, scales: usize, others: usize, y: usize, z: usize, at: usize, blocks: i32, rows: usize): void {
   const ones = counted();
-  memory.fill(rows, 0, 128);
+  clear(rows, 128);
   for (let b = 0; b < blocks; b++, w += 136, scales += 16, others += 16) {
     let s0 = i32x4.splat(0), s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0, sum = s0;
     for (let j: usize = 0; j < 128; j += 16, p += 16, q += 16) {

@@ -3,7 +3,7 @@
 
 import { Failure, Format, PAGE_TOKENS } from '../abi';
 import { decodeRow } from './formats';
-import { splat } from './math';
+import { largestOf4, splat } from './math';
 import { fail, int, pointer, rowHi, rowLo, unitHi, unitLo } from './record';
 
 /** Where a token's pages are listed; 0 when its slot is not one of the step's. */
@@ -66,7 +66,7 @@ function storeQ8(from: usize, n: i32, out: usize): void {
   for (const end = from + (<usize>n << 2); from < end; from += 128, out += 34) {
     let most = splat(0);
     for (let i: usize = 0; i < 128; i += 16) most = f32x4.pmax(most, f32x4.abs(v128.load(from + i)));
-    const scale = max<f32>(max<f32>(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1)), max<f32>(f32x4.extract_lane(most, 2), f32x4.extract_lane(most, 3))) / 127;
+    const scale = largestOf4(most) / 127;
     const inverse = splat(scale == 0 ? 0 : 1 / scale);
     store<u16>(out, <u16>i32x4.extract_lane(f16Bits4(splat(scale)), 0));
     for (let i: usize = 0; i < 32; i += 8) {

@@ -1,15 +1,13 @@
 // kv_append and paged_attention: see kernels/pages.ts, attention.ts, attention_tile.ts.
 
 import { elementCount, fitsBlocks, PAGE_TOKENS } from '../../../tensor/index.js';
-import type { DType, Spec } from '../../../tensor/index.js';
+import type { AttentionAttrs, Attrs, DType, Spec } from '../../../tensor/index.js';
 import { Format, HEADS_AT_ONCE, KEPT_PAGES, Kernel, PAGE_TOKENS as KERNEL_PAGE, TILE_HEADS, TILE_ROWS } from '../abi.js';
 import { byBoth, byColumns, byRows, float, lastAxis, whole, written } from '../task.js';
 import type { Ref, Task, TaskOperand } from '../task.js';
 import type { Lowering } from './lowering.js';
 
 if (PAGE_TOKENS !== KERNEL_PAGE) throw new Error(`kernels were made for pages of ${KERNEL_PAGE} tokens, not ${PAGE_TOKENS}`);
-
-interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number; rounded?: boolean }
 
 /** Widest heads of which sums of int16 leave more than the precision of f16 (kernels/attention_integers.ts). */
 const WIDEST_ROUNDED = 256;
@@ -66,7 +64,7 @@ function tileCount(T: number, N: number, K: number): number {
 const pagedAttention: Lowering = {
   supports: (inputs) => kept(inputs[1]) && kept(inputs[2]) && typed(inputs, ['f32', inputs[1].dtype, inputs[1].dtype, 'i32', 'i32', 'i32']),
   lower({ call, inputs: [q, k, v, positions, slots, table], outputs: [out] }, { threads }) {
-    const { scale, valueDim: D, window = 0, chunk = 0, rounded = false } = call.attrs as unknown as AttentionAttrs;
+    const { scale, valueDim: D, window = 0, chunk = 0, rounded = false } = call.attrs as AttentionAttrs & Attrs;
     const [T, N, H] = q.spec.shape;
     const [pages, K] = k.spec.shape;
     const V = lastAxis(v.spec);

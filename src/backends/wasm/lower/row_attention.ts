@@ -1,15 +1,13 @@
 // attention over the step's own rows, its gradient and its largest scores: see kernels/row_attention.ts.
 
-import type { Attrs } from '../../../tensor/index.js';
+import type { AttentionAttrs, Attrs } from '../../../tensor/index.js';
 import { Kernel } from '../abi.js';
 import { byRows, float, lastAxis, whole, written } from '../task.js';
 import type { Ref, Task } from '../task.js';
 import type { Lowering } from './lowering.js';
 
-interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number }
-
 function numbersOf(q: Ref, k: Ref, v: Ref, attrs: Attrs): number[] {
-  const { scale, valueDim, window = 0, chunk = 0 } = attrs as unknown as AttentionAttrs;
+  const { scale, valueDim, window = 0, chunk = 0 } = attrs as AttentionAttrs & Attrs;
   const [T, N, H] = q.spec.shape;
   return [T, N, k.spec.shape[1], H, lastAxis(v.spec), valueDim, window, chunk, float(scale)];
 }

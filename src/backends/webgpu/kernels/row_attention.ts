@@ -1,11 +1,9 @@
 // attention over a step's own rows, its gradient and its largest scores: training's form.
 
-import type { Attrs, Operand, Spec } from '../../../tensor/index.js';
+import type { AttentionAttrs, Attrs, Operand, Spec } from '../../../tensor/index.js';
 import { float, LANES, scratch } from '../kernel.js';
 import type { Capabilities, Kernel } from '../kernel.js';
 import { inFours, sumChoices } from './elementwise.js';
-
-interface AttentionAttrs { scale: number; valueDim: number; window?: number; chunk?: number }
 
 /** Rows of a workgroup, rows that it takes at a time, and whether its own stay in workgroup memory: the first that fits is taken. */
 const TILES = [[32, 32, true], [32, 32, false], [32, 16, false]] as const;
@@ -15,7 +13,7 @@ const MOST_KEPT = 2;
 const EACH = 4;
 const VECTOR_BYTES = 16;
 
-const attrsOf = (attrs: Attrs): AttentionAttrs => attrs as unknown as AttentionAttrs;
+const attrsOf = (attrs: Attrs): AttentionAttrs => attrs as AttentionAttrs & Attrs;
 const lastAxis = ({ spec }: Operand): number => spec.shape.at(-1) ?? 1;
 
 const accepts = (inputs: readonly Spec[]): boolean => inputs.every(({ dtype }) => dtype === 'f32' || dtype === 'i32');
